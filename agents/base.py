@@ -1,0 +1,72 @@
+"""Agent: whoever can take a seat. Batches go in, batches come out; an agent holds no conversation."""
+
+import math
+from collections.abc import Sequence
+
+from agents.dialogue import Message, Reply
+from agents.errors import Unsupported
+
+Prompt = Sequence[Message]
+
+
+class Agent:
+    """Answers batches of prompts. Subclasses implement `reply`, and what else they can.
+
+    Args:
+        system: the persona, as a system message; `{topic}` stands for the topic.
+        max_new_tokens: the most tokens of one reply.
+    """
+
+    reads_labels: bool = False
+    """Whether `rate` can read label probabilities (else a judge must parse text)."""
+
+    def __init__(self, system: str = "", max_new_tokens: int = 256) -> None:
+        self.system = system
+        self.max_new_tokens = max_new_tokens
+
+    @property
+    def name(self) -> str:
+        """What is speaking: the checkpoint, the endpoint's model, the script."""
+        return type(self).__name__.lower()
+
+    @property
+    def version(self) -> str:
+        """The version of the adapter that speaks, `""` for none."""
+        return ""
+
+    def reply(
+        self, prompts: Sequence[Prompt], n: int = 1, *, seeds: Sequence[int] = (), max_new_tokens: int = 0
+    ) -> list[list[Reply]]:
+        """`n` independent replies to each prompt.
+
+        Args:
+            prompts: message lists, each ending with a user message.
+            n: replies per prompt.
+            seeds: one number per prompt; equal seeds give equal replies. Default: the prompt's position.
+            max_new_tokens: this call's limit; default: the agent's own.
+
+        Returns:
+            One list of `n` replies per prompt, in order.
+        """
+        raise Unsupported(f"{type(self).__name__} cannot speak; take a subclass that implements `reply`")
+
+    def logps(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[list[float]]:
+        """Log-probability in nats of each token of each reply, given its prompt."""
+        raise Unsupported(
+            f"{type(self).__name__} gives no log-probabilities; a local agent (agents.families) does"
+        )
+
+    def perplexity(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[float]:
+        """exp of the mean negative log-probability per token of each reply; at least 1."""
+        return [math.exp(-sum(row) / len(row)) for row in self.logps(prompts, replies)]
+
+    def rate(
+        self, prompts: Sequence[Prompt], labels: Sequence[str], lead: str = ""
+    ) -> list[tuple[list[float], float]]:
+        """How likely the agent answers each prompt with each label, after the words `lead`.
+
+        Returns:
+            Per prompt, the probabilities of the labels (summing to 1) and the mass that all labels
+            together had of the whole vocabulary, in [0, 1].
+        """
+        raise Unsupported(f"{type(self).__name__} gives no label probabilities; let the judge parse text")
