@@ -1,9 +1,9 @@
 """The errors that a user can mend. Each says what was found, what is allowed, and what to do.
 
-    ArenaError            one clear line, exit code 1
-    ├── ConfigError       the settings are wrong, exit code 2
-    ├── Unavailable       a checkpoint, endpoint or device cannot be had
-    └── Unsupported       this agent cannot do what was asked of it
+ArenaError            one clear line, exit code 1
+├── ConfigError       the settings are wrong, exit code 2
+├── Unavailable       a checkpoint, endpoint or device cannot be had
+└── Unsupported       this agent cannot do what was asked of it
 """
 
 

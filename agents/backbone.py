@@ -1,0 +1,265 @@
+"""One set of weights under many seats: loading in a precision, adapters, and the plain forward pass."""
+
+import functools
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from agents.errors import ConfigError, Unavailable
+from agents.weights import Weights, resolve
+
+PRECISIONS = ("auto", "nf4", "bf16", "fp32")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """The shape of a low-rank adapter (Hu et al. 2021). Its weights are fp32 whatever the base is."""
+
+    rank: int = 16
+    alpha: float = 16.0
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of linear layers, or `all-linear`: all but the output head."""
+    seed: int = 0
+
+
+class Backbone:
+    """A causal language model, its tokenizer, and the adapters on it. Always in eval mode.
+
+    Policy, reference, judge and several seats share one backbone: `speaking_as` chooses whose
+    adapter is on.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, weights: Weights, precision: str) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.weights = weights
+        self.precision = precision
+        self.decoder = model.get_decoder()
+        self._peft: Any = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where token ids go."""
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device
+
+    def hidden(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any = None
+    ) -> torch.Tensor:
+        """The last layer's normalised states.
+
+        Args:
+            ids: (batch, tokens) new tokens.
+            mask: (batch, past + tokens), 1 for real tokens; or a 4-D additive mask.
+            positions: (batch, tokens).
+            cache: keys and values of the past; extended in place.
+
+        Returns:
+            (batch, tokens, hidden).
+        """
+        out = self.decoder(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        states: torch.Tensor = out.last_hidden_state
+        return states
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Next-token logits (..., vocabulary) in fp32 of states (..., hidden)."""
+        return self._cap(self.model.get_output_embeddings()(hidden).float())
+
+    def label_logits(self, hidden: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """Logits (..., len(ids)) of a few tokens, computed in fp32: bf16 rounds logits to about 0.1."""
+        head = self.model.get_output_embeddings()
+        rows = head.weight[torch.tensor(list(ids), device=head.weight.device)].float()
+        bias = 0.0 if getattr(head, "bias", None) is None else head.bias[list(ids)].float()
+        return self._cap(hidden.float() @ rows.T + bias)
+
+    def _cap(self, logits: torch.Tensor) -> torch.Tensor:
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return logits if not cap else torch.tanh(logits / cap) * cap
+
+    def add_adapter(self, name: str, lora: Lora) -> None:
+        """Put a fresh adapter `name` on the weights: zero effect until it is trained; same seed, same start."""
+        import peft
+
+        targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+        config = peft.LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=0.0,
+            target_modules=targets,
+            task_type="CAUSAL_LM",
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(zlib.crc32(f"{lora.seed}/{name}".encode()))
+            if self._peft is None:
+                self._peft = peft.get_peft_model(self.model, config, adapter_name=name)
+            elif name in self._peft.peft_config:
+                raise ConfigError(
+                    f"two seats want the adapter {name!r} on {self.weights.name}; name seats apart"
+                )
+            else:
+                self._peft.add_adapter(name, config)
+        self._peft.eval()
+        for parameter in self.adapter_parameters(name):
+            parameter.data = parameter.data.float()
+
+    def adapter_parameters(self, name: str) -> list[nn.Parameter]:
+        """The trainable parameters of adapter `name`, in a fixed order."""
+        return [
+            p for key, p in sorted(self.model.named_parameters()) if f".{name}." in key and "lora_" in key
+        ]
+
+    def adapter_state(self, name: str) -> dict[str, torch.Tensor]:
+        """The weights of adapter `name`, as PEFT stores them."""
+        import peft
+
+        state: dict[str, torch.Tensor] = peft.get_peft_model_state_dict(self._peft, adapter_name=name)
+        return {key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}
+
+    def load_adapter_state(self, name: str, state: dict[str, torch.Tensor]) -> None:
+        """Set the weights of adapter `name`."""
+        import peft
+
+        peft.set_peft_model_state_dict(self._peft, state, adapter_name=name)
+
+    def save_adapter(self, name: str, folder: Path) -> None:
+        """Write adapter `name` to `folder` in PEFT's format (adapter_model.safetensors, adapter_config.json)."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.adapter_state(name), folder / "adapter_model.safetensors")
+        config = self._peft.peft_config[name]
+        config.base_model_name_or_path = self.weights.name
+        config.save_pretrained(str(folder))
+
+    @contextmanager
+    def speaking_as(self, adapter: str) -> Iterator[None]:
+        """Run the body with adapter `adapter` on; `""` is the bare checkpoint."""
+        if self._peft is None:
+            if adapter:
+                raise ConfigError(f"{self.weights.name} has no adapter {adapter!r}")
+            yield
+        elif not adapter:
+            with self._peft.disable_adapter():
+                yield
+        else:
+            self._peft.set_adapter(adapter)
+            yield
+
+
+def pick_device(device: str) -> str:
+    """The device that `auto` means here; another name is checked.
+
+    Raises:
+        Unavailable: this machine has no such device.
+    """
+    cuda = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if cuda else "cpu"
+    if device.startswith("cuda") and not cuda:
+        raise Unavailable(
+            f"device={device!r} but no CUDA device is visible here: use device=auto or device=cpu"
+        )
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise ConfigError(f"device={device!r} is not known; allowed are auto, cpu, cuda, cuda:N")
+    return device
+
+
+def pick_precision(precision: str, device: str) -> str:
+    """The precision that `auto` means on `device`; another name is checked.
+
+    `auto` is nf4 on a GPU; on a CPU it is bf16 where the processor multiplies bf16 matrices, else fp32.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision!r} is not known; allowed are {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        if device.startswith("cuda"):
+            return "nf4"
+        return "bf16" if _cpu_has_bf16() else "fp32"
+    if precision == "bf16" and device.startswith("cuda") and not torch.cuda.is_bf16_supported():
+        raise Unavailable("this GPU has no bf16: use precision=nf4 or precision=fp32")
+    return precision
+
+
+def _cpu_has_bf16() -> bool:
+    capability = torch.cpu.get_capabilities()
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
+
+
+@functools.lru_cache(maxsize=8)
+def load(checkpoint: str, revision: str, precision: str, device: str) -> Backbone:
+    """The backbone of a checkpoint; seats that name the same four things share it.
+
+    Args:
+        checkpoint: a name for `agents.weights.resolve`.
+        revision: of the hub repository.
+        precision: `auto`, `nf4`, `bf16`, `fp32`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+    """
+    device = pick_device(device)
+    precision = pick_precision(precision, device)
+    weights = resolve(checkpoint, revision)
+    return load_folder(weights, precision, device)
+
+
+def load_folder(weights: Weights, precision: str, device: str) -> Backbone:
+    """Load weights that lie on this machine, in a definite precision on a definite device."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {
+        "dtype": torch.float32 if precision == "fp32" else torch.bfloat16,
+        "device_map": "auto" if device == "cuda" and torch.cuda.device_count() > 1 else device,
+        "attn_implementation": "sdpa",
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
+    if precision == "nf4":
+        options["quantization_config"] = _nf4()
+    config = AutoConfig.from_pretrained(weights.folder, local_files_only=True)
+    model_class: Any = AutoModelForCausalLM
+    if config.model_type == "mixtral":
+        from agents.experts import CHECKPOINT_NAMES, LinearMixtral, LinearMixtralConfig
+
+        model_class = LinearMixtral
+        options["config"] = LinearMixtralConfig(**config.to_dict())
+        options["key_mapping"] = CHECKPOINT_NAMES
+    model = model_class.from_pretrained(weights.folder, **options)
+    if precision == "nf4":
+        _keep_unpacked(model)
+    tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
+    return Backbone(model, tokenizer, weights, precision)
+
+
+def _nf4() -> Any:
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _keep_unpacked(model: nn.Module) -> None:
+    """Keep 4-bit weights in the layout that has a gradient.
+
+    On a CPU with AVX512-bf16, bitsandbytes 0.50 repacks a Linear4bit at its first no-grad forward;
+    from then on training runs without an error on wrong gradients, and log-probabilities shift.
+    """
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
