@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from agents.attention import visible, window
 from agents.errors import ConfigError, Unavailable
 from agents.weights import Weights, resolve
 
@@ -42,6 +43,7 @@ class Backbone:
         self.precision = precision
         self.decoder = model.get_decoder()
         self._peft: Any = None
+        self._speaker = ""
 
     @property
     def device(self) -> torch.device:
@@ -50,22 +52,30 @@ class Backbone:
         return device
 
     def hidden(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any = None
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any = None,
+        siblings: bool = False,
     ) -> torch.Tensor:
         """The last layer's normalised states.
 
         Args:
             ids: (batch, tokens) new tokens.
-            mask: (batch, past + tokens), 1 for real tokens; or a 4-D additive mask.
+            mask: (batch, past + tokens), 1 for real tokens.
             positions: (batch, tokens).
             cache: keys and values of the past; extended in place.
+            siblings: whether the tokens of a row are alternatives that do not see each other.
 
         Returns:
             (batch, tokens, hidden).
         """
+        config = self.decoder.config
+        by_position = siblings or window(config)
         out = self.decoder(
             input_ids=ids,
-            attention_mask=mask,
+            attention_mask=visible(config, mask, positions, siblings) if by_position else mask,
             position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,
@@ -100,8 +110,8 @@ class Backbone:
             target_modules=targets,
             task_type="CAUSAL_LM",
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(zlib.crc32(f"{lora.seed}/{name}".encode()))
+        with torch.random.fork_rng(devices=[]):  # PEFT draws on the CPU, whatever the base is on
+            torch.default_generator.manual_seed(zlib.crc32(f"{lora.seed}/{name}".encode()))
             if self._peft is None:
                 self._peft = peft.get_peft_model(self.model, config, adapter_name=name)
             elif name in self._peft.peft_config:
@@ -113,12 +123,12 @@ class Backbone:
         self._peft.eval()
         for parameter in self.adapter_parameters(name):
             parameter.data = parameter.data.float()
+        self._choose(self._speaker)
 
     def adapter_parameters(self, name: str) -> list[nn.Parameter]:
         """The trainable parameters of adapter `name`, in a fixed order."""
-        return [
-            p for key, p in sorted(self.model.named_parameters()) if f".{name}." in key and "lora_" in key
-        ]
+        ends = (f".lora_A.{name}.weight", f".lora_B.{name}.weight")
+        return [parameter for key, parameter in sorted(self.model.named_parameters()) if key.endswith(ends)]
 
     def adapter_state(self, name: str) -> dict[str, torch.Tensor]:
         """The weights of adapter `name`, as PEFT stores them."""
@@ -145,17 +155,46 @@ class Backbone:
 
     @contextmanager
     def speaking_as(self, adapter: str) -> Iterator[None]:
-        """Run the body with adapter `adapter` on; `""` is the bare checkpoint."""
-        if self._peft is None:
-            if adapter:
-                raise ConfigError(f"{self.weights.name} has no adapter {adapter!r}")
+        """Run the body with adapter `adapter` on, `""` for the bare checkpoint; then as before.
+
+        Outside of every such body the bare checkpoint speaks.
+        """
+        before = self._speaker
+        self._choose(adapter)
+        try:
             yield
-        elif not adapter:
-            with self._peft.disable_adapter():
-                yield
-        else:
+        finally:
+            self._choose(before)
+
+    def _choose(self, adapter: str) -> None:
+        known = [] if self._peft is None else list(self._peft.peft_config)
+        if adapter and adapter not in known:
+            raise ConfigError(f"{self.weights.name} has no adapter {adapter!r}; it has {known}")
+        self._speaker = adapter
+        if not known:
+            return
+        if adapter:
             self._peft.set_adapter(adapter)
+            self._peft.base_model.enable_adapter_layers()
+        else:
+            self._peft.base_model.disable_adapter_layers()
+        # PEFT freezes all but the active adapter; a backward pass may come after another has spoken.
+        for key, parameter in self.model.named_parameters():
+            parameter.requires_grad_(".lora_" in key)
+
+    @contextmanager
+    def training(self, checkpointing: bool) -> Iterator[None]:
+        """Run the body ready for a backward pass, with or without recomputed activations."""
+        if not checkpointing:
             yield
+            return
+        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.model.train()
+        try:
+            yield
+        finally:
+            self.model.eval()
+            self.model.gradient_checkpointing_disable()
 
 
 def pick_device(device: str) -> str:
@@ -164,15 +203,17 @@ def pick_device(device: str) -> str:
     Raises:
         Unavailable: this machine has no such device.
     """
-    cuda = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if cuda else "cpu"
-    if device.startswith("cuda") and not cuda:
-        raise Unavailable(
-            f"device={device!r} but no CUDA device is visible here: use device=auto or device=cpu"
-        )
-    if device.partition(":")[0] not in ("cpu", "cuda"):
+    kind, _, number = device.partition(":")
+    if device != "auto" and (kind not in ("cpu", "cuda") or not (number or "0").isdecimal()):
         raise ConfigError(f"device={device!r} is not known; allowed are auto, cpu, cuda, cuda:N")
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if found else "cpu"
+    if kind == "cuda" and int(number or 0) >= found:
+        raise Unavailable(
+            f"device={device!r} but {found or 'no'} CUDA devices are visible here: "
+            "use device=auto or device=cpu"
+        )
     return device
 
 
@@ -193,7 +234,7 @@ def pick_precision(precision: str, device: str) -> str:
 
 
 def _cpu_has_bf16() -> bool:
-    capability = torch.cpu.get_capabilities()
+    capability = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
     return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
 
 
@@ -232,9 +273,14 @@ def load_folder(weights: Weights, precision: str, device: str) -> Backbone:
         from agents.experts import CHECKPOINT_NAMES, LinearMixtral, LinearMixtralConfig
 
         model_class = LinearMixtral
-        options["config"] = LinearMixtralConfig(**config.to_dict())
+        options["config"] = LinearMixtralConfig.of(config)
         options["key_mapping"] = CHECKPOINT_NAMES
-    model = model_class.from_pretrained(weights.folder, **options)
+    model, report = model_class.from_pretrained(weights.folder, output_loading_info=True, **options)
+    if report["missing_keys"]:
+        raise Unavailable(
+            f"{weights.folder} lacks {len(report['missing_keys'])} weights of a {config.model_type} model, "
+            f"such as {min(report['missing_keys'])}: fetch the checkpoint again"
+        )
     if precision == "nf4":
         _keep_unpacked(model)
     tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)

@@ -34,6 +34,10 @@ class Agent:
         """The version of the adapter that speaks, `""` for none."""
         return ""
 
+    def fixed(self) -> "Agent":
+        """This agent without what it learns: a judge that does not move. Itself, if it never learns."""
+        return self
+
     def reply(
         self, prompts: Sequence[Prompt], n: int = 1, *, seeds: Sequence[int] = (), max_new_tokens: int = 0
     ) -> list[list[Reply]]:

@@ -100,18 +100,9 @@ def _read(backbone: Backbone, rows: Sequence[Sequence[int]]) -> tuple[State, tor
 def _read_siblings(state: State, candidates: torch.Tensor) -> torch.Tensor:
     """States (batch, k, hidden) of candidates (batch, k) that see the past and themselves, not each other."""
     batch, k = candidates.shape
-    dtype = state.hidden.dtype
-    seen = torch.cat(
-        [
-            state.mask[:, None, None, :].expand(batch, 1, k, -1).bool(),
-            torch.eye(k, dtype=torch.bool, device=candidates.device).expand(batch, 1, k, k),
-        ],
-        dim=-1,
-    )
-    bias = torch.zeros(seen.shape, dtype=dtype, device=candidates.device)
-    bias.masked_fill_(~seen, torch.finfo(dtype).min)
+    mask = torch.cat([state.mask, state.mask.new_ones(batch, k)], dim=1)
     positions = state.positions[:, None].expand(batch, k)
-    return state.backbone.hidden(candidates, bias, positions, state.cache)
+    return state.backbone.hidden(candidates, mask, positions, state.cache, siblings=True)
 
 
 def _keep_sibling(state: State, hidden: torch.Tensor, best: torch.Tensor) -> None:

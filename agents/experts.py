@@ -60,6 +60,11 @@ class LinearMixtralConfig(MixtralConfig):
 
     model_type = "mixtral_linear_experts"
 
+    @classmethod
+    def of(cls, config: MixtralConfig) -> "LinearMixtralConfig":
+        """The same sizes under the type of this class."""
+        return cls(**{key: value for key, value in config.to_dict().items() if key != "model_type"})
+
 
 class LinearMixtral(MixtralForCausalLM):
     """Mixtral-8x7B as published, each expert three linear layers."""

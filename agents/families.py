@@ -7,6 +7,7 @@ counts parameters from it without having the weights.
 from agents.local import Local
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+INSTRUCTION = ("[INST]", "[/INST]")
 DENSE = (*ATTENTION, "gate_proj", "up_proj", "down_proj")
 
 
@@ -19,6 +20,7 @@ class Mixtral(Local):
                     "num_key_value_heads": 8, "num_local_experts": 8}  # fmt: skip
     lora_targets = ATTENTION
     folds_system = True
+    spelled_delimiters = INSTRUCTION
 
 
 class Mistral(Local):
@@ -30,6 +32,7 @@ class Mistral(Local):
                     "num_key_value_heads": 8, "sliding_window": None}  # fmt: skip
     lora_targets = DENSE
     folds_system = True
+    spelled_delimiters = INSTRUCTION
 
 
 class Llama(Local):

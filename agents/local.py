@@ -1,6 +1,7 @@
 """Local: an agent whose weights are on this machine."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -43,7 +44,9 @@ class Local(Agent):
     """Whether the chat template has no system role."""
     template_options: ClassVar[dict[str, Any]] = {}
     turn_ends: ClassVar[tuple[str, ...]] = ()
-    """Tokens that end a turn, beside the tokenizer's own end-of-sequence token."""
+    """Tokens that end a turn, beside the tokenizer's own end-of-sequence token; the usual one first."""
+    spelled_delimiters: ClassVar[tuple[str, ...]] = ()
+    """What the template writes around turns that may be no tokens of their own but plain text."""
 
     reads_labels = True
 
@@ -71,7 +74,7 @@ class Local(Agent):
     @property
     def name(self) -> str:
         """The checkpoint's short name."""
-        return self.source[0].rpartition("/")[2]
+        return Path(self.source[0]).name
 
     @property
     def version(self) -> str:
@@ -87,7 +90,9 @@ class Local(Agent):
     def template(self) -> Template:
         """The chat template, with this family's policy."""
         if self._template is None:
-            self._template = Template(self.backbone.tokenizer, self.folds_system, self.template_options)
+            self._template = Template(
+                self.backbone.tokenizer, self.folds_system, self.template_options, self.spelled_delimiters
+            )
         return self._template
 
     @property
@@ -95,10 +100,13 @@ class Local(Agent):
         """The tokens that end a turn."""
         tokenizer, generation = self.backbone.tokenizer, self.backbone.model.generation_config
         named = getattr(generation, "eos_token_id", None)
-        found = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
-        vocabulary = tokenizer.get_added_vocab()
-        found |= {vocabulary[token] for token in self.turn_ends if token in vocabulary}
+        found = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named]), *self._turn_ends}
         return frozenset(found - {None})
+
+    @property
+    def _turn_ends(self) -> list[int]:
+        vocabulary = self.backbone.tokenizer.get_added_vocab()
+        return [vocabulary[token] for token in self.turn_ends if token in vocabulary]
 
     def learn_as(self, adapter: str, lora: "Lora") -> None:
         """From now on speak with a fresh adapter, to be trained by a learner."""
@@ -115,7 +123,7 @@ class Local(Agent):
         self, prompts: Sequence[Prompt], n: int = 1, *, seeds: Sequence[int] = (), max_new_tokens: int = 0
     ) -> list[list[Reply]]:
         """`n` replies to each prompt, decoded in batches."""
-        rows = [self.template.ids(prompt) for prompt in prompts]
+        rows = [self.prompt_ids(prompt) for prompt in prompts]
         seeds = seeds or range(len(rows))
         replies: list[list[Reply]] = []
         step = max(1, self.batch_size // n)
@@ -141,15 +149,22 @@ class Local(Agent):
         text, thinking = split_thinking(raw)
         return Reply(text, "stop" if draft.ended else "length", draft.ids, tokens_in, thinking)
 
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """The tokens of a prompt. One that ends with an assistant message is to be gone on from there."""
+        if prompt[-1]["role"] != "assistant":
+            return self.template.ids(prompt)
+        return self.template.ids(prompt[:-1]) + self.template.text_ids(prompt[-1]["content"])
+
     def completion_ids(self, reply: Reply) -> list[int]:
         """The tokens of a reply: those that were sampled, else its text and an end of turn."""
         if reply.ids:
             return list(reply.ids)
-        return [*self.template.text_ids(reply.text), self.backbone.tokenizer.eos_token_id]
+        end = (*self._turn_ends, self.backbone.tokenizer.eos_token_id)[0]
+        return [*self.template.text_ids(reply.text), end]
 
     def logps(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[list[float]]:
         """Log-probability in nats of each token of each reply, given its prompt."""
-        rows = [self.template.ids(prompt) for prompt in prompts]
+        rows = [self.prompt_ids(prompt) for prompt in prompts]
         said = [self.completion_ids(reply) for reply in replies]
         out: list[list[float]] = []
         with self.backbone.speaking_as(self.adapter), torch.no_grad():

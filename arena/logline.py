@@ -1,0 +1,119 @@
+"""Events of a running job in words, one line each; a few need more."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from arena.progress import Progress, duration
+from arena.terminal import one_line
+from arena.wording import count
+
+SAMPLE = 240
+"""Characters of a said turn that a log shows; the whole stands in the run folder."""
+
+Fields = Mapping[str, Any]
+Lines = Iterable[tuple[str, str]]
+
+
+def words(kind: str, fields: Fields, progress: Progress) -> Lines:
+    """The event as (label, text) lines, not yet cleaned."""
+    return _WORDS[kind](fields, progress)
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number that may be missing.
+
+    >>> number(6.581, 2), number(None, 2)
+    ('6.58', 'none')
+    """
+    return "none" if value is None else f"{value:.{digits}f}"
+
+
+def replies(drafts: object) -> str:
+    """How many replies are drafted per turn: one number, or one for each seat."""
+    return (
+        ", ".join(f"{seat} {n}" for seat, n in drafts.items()) if isinstance(drafts, Mapping) else str(drafts)
+    )
+
+
+def _start(at: Fields, progress: Progress) -> Lines:
+    again = ", continued from its record" if at["resumed"] else ""
+    yield "start", f"{at['conf']} in {at['folder']}{again}"
+    size = f"{count(at['dialogues'], 'dialogue')} of {count(at['turns'], 'turn')}"
+    steps = f"{count(at['steps'], 'step')}, seed {at['seed']}"
+    yield "start", f"{size}, {replies(at['drafts'])} a turn, {steps}"
+    for seat, model in at["seats"].items():
+        yield "seat", f"{seat}: {model}{', learns' if seat in at['learners'] else ''}"
+    yield "judge", str(at["judge"])
+    for name, source in at["weights"].items():
+        yield "weights", f"{name}: {source}"
+
+
+def _drafted(at: Fields, progress: Progress) -> Lines:
+    cut = f", {at['truncated']} truncated" if at["truncated"] else ""
+    speed = f" ({at['tokens'] / at['seconds']:.0f} tokens/s)" if at["seconds"] > 0 and at["tokens"] else ""
+    drafts = f"{count(at['drafts'], 'draft')}, {count(at['tokens'], 'token')}{cut}"
+    yield "drafted", f"step {at['step']} {at['seat']}: {drafts} in {at['seconds']:.1f} s{speed}"
+
+
+def _exchanged(at: Fields, progress: Progress) -> Lines:
+    cosine = f", cosine {at['cosine']:.3f}" if at["cosine"] is not None else ""
+    marks = f"rating {number(at['rating'], 2)}, reward {number(at['reward'], 3)}{cosine}"
+    counts = [count(at["pairs"], "pair"), *([count(at["ties"], "tie")] if at["ties"] else [])]
+    counts += [f"{at[name]} {name}" for name in ("abstained", "truncated") if at[name]]
+    pairs = f"{', '.join(counts)} of {count(at['exchanges'], 'exchange')}"
+    yield (
+        "judged",
+        f"step {at['step']} {at['seat']}, by {at['judge']}: {marks}; {pairs} in {at['seconds']:.1f} s",
+    )
+    if at["sample"]:
+        dialogue, speaker, text, rating = at["sample"]
+        rated = f" ({rating:.2f})" if rating is not None else ""
+        yield "said", f"{dialogue} {speaker}{rated}: {one_line(text, SAMPLE)}"
+    yield (
+        "progress",
+        f"{progress.done} of {count(progress.steps, 'step')}, ETA {duration(progress.remaining())}",
+    )
+
+
+def _updated(at: Fields, progress: Progress) -> Lines:
+    yield (
+        "updated",
+        f"step {at['step']} {at['seat']}: {count(at['pairs'], 'pair')}, loss {at['loss']:.4f}, "
+        f"margin {at['margin']:.4f}, accuracy {at['accuracy']:.2f}, KL {at['kl']:.5f} nats/token, "
+        f"gradient {at['grad_norm']:.3g} in {at['seconds']:.1f} s",
+    )
+
+
+def _performed(at: Fields, progress: Progress) -> Lines:
+    yield (
+        "performed",
+        f"{at['seat']}, by {at['judge'] or 'nobody'}: rating {number(at['rating'], 2)}, "
+        f"{at['rated']} rated, {at['abstained']} abstained",
+    )
+
+
+def _stopped(at: Fields, progress: Progress) -> Lines:
+    yield "stopped", f"{at['reason']}; {at['folder']} is whole"
+    yield "continue", str(at["command"])
+
+
+def _done(at: Fields, progress: Progress) -> Lines:
+    counts = ", ".join(f"{value} {name}" for name, value in at["counts"].items())
+    yield "done", f"{at['folder']} in {duration(at['seconds'])}{': ' if counts else ''}{counts}"
+    for hint in at["hints"]:
+        yield "hint", str(hint)
+
+
+_WORDS: Mapping[str, Callable[[Fields, Progress], Lines]] = {
+    "start": _start,
+    "drafted": _drafted,
+    "exchanged": _exchanged,
+    "updated": _updated,
+    "performed": _performed,
+    "alarm": lambda at, progress: [("ALARM", f"{at['name']}: {at['text']}")],
+    "failure": lambda at, progress: [("failure", f"{at['id']}: {at['what']} ({at['about']})")],
+    "saved": lambda at, progress: [("saved", f"the checkpoint of step {at['step']}")],
+    "note": lambda at, progress: [("note", str(at["text"]))],
+    "stopped": _stopped,
+    "done": _done,
+}

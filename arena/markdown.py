@@ -1,0 +1,99 @@
+"""A transcript as Markdown. What a model wrote stays inside its quotation and loads nothing."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agents.dialogue import Message
+from agents.human import printable
+from arena.transcript import Draft, Failure, Judged, Transcript
+from arena.wording import failed, flags, outcome, remarks, size
+
+_MARKS = re.compile(r"([\\`*_\[\]<>#|!~])")
+
+
+def quoted(text: str) -> str:
+    """A text as a quotation: its Markdown is kept, but no HTML and no image."""
+    harmless = printable(text.strip()).replace("<", "&lt;").replace("![", "!\\[")
+    return "\n".join(f"> {line}".rstrip() for line in harmless.split("\n"))
+
+
+def inline(text: str) -> str:
+    """A text on one line that shows as it is."""
+    return _MARKS.sub(r"\\\1", " ".join(printable(text).split()))
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """Writes transcripts as paragraphs; each ends with the empty line after it."""
+
+    about: str
+    """A line about the run."""
+    normalisation: str
+    """How the run made ratings into rewards, to spell rewards out."""
+
+    def dialogue(self, transcript: Transcript, last: int | None = None) -> Iterator[str]:
+        """The turns, or the last ones, then the verdicts on the performances and what failed besides."""
+        yield from self._title(transcript)
+        for played in transcript.rounds[-last:] if last else transcript.rounds:
+            yield f"## {played.number} {inline(played.speaker)}\n"
+            for draft in played.drafts:
+                yield from self._draft(draft, alone=len(played.drafts) == 1)
+            yield from map(_failure, played.failures)
+            if len(played.drafts) > 1:
+                yield f"**{inline(outcome(played))}**\n"
+        if transcript.performances:
+            yield "## the whole performances\n"
+        for performance in transcript.performances:
+            yield f"### {inline(performance.seat)}\n"
+            if performance.judged:
+                yield self._judged(performance.judged)
+            yield from map(_failure, performance.failures)
+        yield from map(_failure, transcript.failures)
+
+    def match(self, transcript: Transcript, draft: Draft) -> Iterator[str]:
+        """A draft alone, as one that a filter found."""
+        yield f"## {draft.turn.id} {inline(draft.turn.speaker)}\n"
+        yield f"{inline(transcript.topic)}\n"
+        yield from self._draft(draft, alone=False)
+
+    def prompt(
+        self, transcript: Transcript, speaker: str, messages: Sequence[Message], last: int | None = None
+    ) -> Iterator[str]:
+        """A prompt, or its last messages, as its speaker saw it."""
+        yield from self._title(transcript)
+        yield f"What {inline(speaker)} saw before it spoke last:\n"
+        for message in messages[-last:] if last else messages:
+            yield f"## {message['role']}\n"
+            yield f"{quoted(message['content'])}\n"
+
+    def note(self, text: str) -> Iterator[str]:
+        """A line about what was shown."""
+        yield f"{inline(text)}\n"
+
+    def _title(self, transcript: Transcript) -> Iterator[str]:
+        yield f"# {transcript.id}: {inline(transcript.topic)}\n"
+        yield f"{inline(self.about)} · {inline(transcript.opener)} opens\n"
+
+    def _draft(self, draft: Draft, alone: bool) -> Iterator[str]:
+        words = [word for word in flags(draft) if not (alone and word == "said")]
+        if not alone:
+            yield f"### {', '.join([f'draft {draft.letter}', *words, inline(size(draft))])}\n"
+        elif words:
+            yield f"({', '.join(words)})\n"
+        yield f"{quoted(draft.turn.text)}\n"
+        if draft.judged:
+            yield self._judged(draft.judged)
+        yield from map(_failure, draft.failures)
+
+    def _judged(self, judged: Judged) -> str:
+        return _listed(remarks(judged, self.normalisation))
+
+
+def _failure(failure: Failure) -> str:
+    return _listed(failed(failure))
+
+
+def _listed(pairs: Iterator[tuple[str, str]]) -> str:
+    items = (f"- {label}: {inline(text)}" if label else f"- {inline(text)}" for label, text in pairs)
+    return "\n".join(items) + "\n"

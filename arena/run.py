@@ -1,0 +1,298 @@
+"""Hold dialogues, judge, learn while talking.
+
+    python -m arena.run                                   # the default conf, smollm_duo
+    python -m arena.run conf=mixtral_vs_llama judge.zeta=0.4
+    python -m arena.run conf=smollm_vs_qwen dry_run=true  # only the plan
+
+The run folder is runs/CONF; the same command again continues a run that was stopped.
+"""
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from agents.errors import ArenaError, ConfigError
+from arena import config
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from agents.base import Agent
+    from agents.dialogue import Dialogue
+    from arena.console import Display
+    from arena.loop import Table
+    from arena.rundir import RunFolder
+    from arena.session import Stop
+    from arena.train.online_dpo import OnlineDPO
+    from rewards.judge import Judge
+
+STOPPED = 75
+"""Exit code of a run that was stopped and can be continued (EX_TEMPFAIL, which job systems requeue on)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: runs, and turns every error that a user can mend into one line."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = "-v" in given
+    if verbose:
+        given.remove("-v")
+    sys.exit(_guarded(given, verbose))
+
+
+def _guarded(arguments: list[str], verbose: bool) -> int:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole instead of being printed by Hydra
+    config.register()
+    try:
+        config.check_names(arguments)
+        return _hydra(arguments)
+    except (HydraException, OmegaConfBaseException, ArenaError, OSError) as error:
+        if verbose:
+            raise
+        root = _root_cause(error)
+        user_error = isinstance(root, ConfigError | HydraException | OmegaConfBaseException)
+        print(f"error: {config.explain(error, config.keys())}", file=sys.stderr)
+        return 2 if user_error else 1
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """The ArenaError or OSError that Hydra wrapped, else the error itself."""
+    step: BaseException | None = error
+    while step is not None:
+        if isinstance(step, ArenaError | OSError):
+            return step
+        step = step.__cause__
+    return error
+
+
+def _hydra(arguments: list[str]) -> int:
+    import hydra
+
+    codes = []
+
+    @hydra.main(config_path=str(config.CONF), config_name="run", version_base="1.3")
+    def job(cfg: "DictConfig") -> float:
+        from hydra.core.hydra_config import HydraConfig
+
+        chosen = HydraConfig.get()
+        codes.append(run(cfg, str(chosen.runtime.choices["conf"]), Path(chosen.runtime.output_dir)))
+        return float(codes[-1])
+
+    sys.argv = [sys.argv[0], *arguments]
+    job()
+    return max(codes, default=0)
+
+
+def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
+    """One run from its composed settings.
+
+    Returns:
+        The exit code: 0, or `STOPPED`.
+    """
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from arena.console import choose
+    from arena.rundir import opened
+
+    OmegaConf.resolve(cfg)
+    seats: dict[str, Agent] = {seat: instantiate(part) for seat, part in cfg.agents.items()}
+    judge: Judge = instantiate(cfg.judge)
+    learners = {seat: instantiate(cfg.train) for seat in cfg.learners}
+    _check(cfg, seats, learners)
+    if cfg.dry_run:
+        return _print_plan(cfg, conf, seats, judge, learners)
+    source = instantiate(cfg.topics)
+    started = time.perf_counter()
+    with (
+        opened(folder, OmegaConf.to_yaml(cfg), config.settings(cfg)) as files,
+        choose(cfg.display) as display,
+        _signals() as stop,
+    ):
+        identity = _identity(seats, judge)
+        files.agree("identity", identity)
+        dialogues = _dialogues(files, source, cfg, seats)
+        table = _table(cfg, seats, judge, files)
+        display.say(
+            "start",
+            conf=conf,
+            folder=str(folder),
+            seats={seat: agent.name for seat, agent in seats.items()},
+            learners=list(learners),
+            judge=judge.agent.name if judge.agent else "the other expert",
+            dialogues=len(dialogues),
+            turns=cfg.turns,
+            drafts=cfg.drafts,
+            seed=cfg.seed,
+            steps=cfg.turns * len(seats),
+            resumed=bool(table.told),
+            weights=identity,
+        )
+        for seat, learner in learners.items():
+            learner.attach(seats[seat], seat)
+        return _play(files, table, dialogues, learners, display, stop, cfg, conf, started)
+
+
+def _play(
+    files: "RunFolder",
+    table: "Table",
+    dialogues: Sequence["Dialogue"],
+    learners: Mapping[str, "OnlineDPO"],
+    display: "Display",
+    stop: "Stop",
+    cfg: "DictConfig",
+    conf: str,
+    started: float,
+) -> int:
+    """Run the loop to its end or to a stop."""
+    from arena import alarms
+    from arena.loop import converse
+    from arena.report import report
+    from arena.rundir import replace_text
+    from arena.session import Session, Stopped
+
+    files.describe(status="running", conf=conf, command=_command())
+    session = Session(files, table, learners, display, stop, cfg.save_every)
+    for seat, learner in learners.items():
+        if text := alarms.rate_is_small(learner.lr):
+            display.say("alarm", name=f"rate_{seat}", text=text)
+    try:
+        for event in converse(table, dialogues):
+            session.take(event)
+        session.save(session.trained)
+    except Stopped as stopped:
+        files.describe(status="stopped", reason=str(stopped))
+        display.say("stopped", folder=str(files.path), reason=str(stopped), command=_command())
+        return STOPPED
+    found = alarms.raised(session.steps, session.verdicts, session.metrics, list(learners))
+    replace_text(files.path / "README.md", report(files, conf, found))
+    counts = {name: len(ids) for name, ids in files.ids.items()}
+    files.describe(status="done", counts=counts, alarms=found)
+    display.say(
+        "done",
+        folder=str(files.path),
+        seconds=time.perf_counter() - started,
+        counts=counts,
+        hints=[f"python -m arena.show {files.path}", f"{files.path}/README.md"],
+    )
+    return 0
+
+
+def _check(cfg: "DictConfig", seats: Mapping[str, Any], learners: Mapping[str, Any]) -> None:
+    """Refuse settings that cannot make a run."""
+    if len(seats) < 2:
+        raise ConfigError(f"a dialogue needs two seats or more, found {list(seats)}")
+    for seat in learners:
+        if seat not in seats:
+            raise ConfigError(config.unknown("seat in learners", seat, list(seats)))
+    if learners and cfg.train is None:
+        raise ConfigError("learners are named but train is null: set train=online_dpo, or learners=[]")
+    for key in ("dialogues", "turns", "drafts", "save_every"):
+        if cfg[key] < 1:
+            raise ConfigError(f"{key} must be at least 1, got {cfg[key]}")
+    if learners and cfg.drafts < 2:
+        raise ConfigError(f"a seat that learns needs drafts >= 2 to compare, got {cfg.drafts}")
+
+
+def _identity(seats: Mapping[str, "Agent"], judge: "Judge") -> dict[str, str]:
+    """Which weights in which precision: what a continued run must find again."""
+    from agents.backbone import pick_device, pick_precision
+    from agents.local import Local
+    from agents.weights import resolve
+
+    everyone = dict(seats) | ({"judge": judge.agent} if judge.agent else {})
+    found = {}
+    for agent in everyone.values():
+        if isinstance(agent, Local):
+            checkpoint, revision, precision, device = agent.source
+            where = pick_device(device)
+            source = resolve(checkpoint, revision).source
+            found[checkpoint] = f"{source}; {pick_precision(precision, where)} on {where.partition(':')[0]}"
+    if judge.wim is not None:
+        found[judge.wim.embedder.checkpoint] = resolve(judge.wim.embedder.checkpoint).source
+    return found
+
+
+def _dialogues(
+    files: "RunFolder", source: Any, cfg: "DictConfig", seats: Mapping[str, "Agent"]
+) -> list["Dialogue"]:
+    """The dialogues of this run: those on record, else new ones; the seats open them in turn."""
+    from agents.dialogue import Dialogue
+
+    topics = files.remember("topics", lambda: source(cfg.dialogues, cfg.seed, seats))
+    names = list(seats)
+    return [Dialogue(f"d{i:04d}", topic, names[i % len(names)]) for i, topic in enumerate(topics)]
+
+
+def _table(cfg: "DictConfig", seats: Mapping[str, "Agent"], judge: "Judge", files: "RunFolder") -> "Table":
+    from arena import records
+    from arena.loop import Table
+
+    judged = {row["id"]: records.verdict_of(row) for row in files.rows("verdicts")}
+    judged |= {
+        row["of"]: records.abstention_of(row) for row in files.rows("failures") if row["about"] != "reply"
+    }
+    return Table(
+        seats=seats,
+        judge=judge,
+        opening=cfg.opening,
+        turns=cfg.turns,
+        drafts={seat: cfg.drafts if seat in cfg.learners else 1 for seat in seats},
+        seed=cfg.seed,
+        told={row["id"]: records.turn_of(row) for row in files.rows("turns")},
+        judged=judged,
+    )
+
+
+def _print_plan(
+    cfg: "DictConfig",
+    conf: str,
+    seats: Mapping[str, "Agent"],
+    judge: "Judge",
+    learners: Mapping[str, "OnlineDPO"],
+) -> int:
+    from arena import plan
+
+    asked = plan.work(list(seats), list(learners), judge, cfg.dialogues, cfg.turns, cfg.drafts)
+    print(f"{conf} would load")
+    for line in plan.lines(plan.memory(seats, judge, learners), asked):
+        print(line)
+    return 0
+
+
+class _signals:
+    """While the body runs, the first Ctrl-C or SIGTERM asks for a stop; a second Ctrl-C is immediate."""
+
+    def __enter__(self) -> "Stop":
+        """Take over the signals."""
+        from arena.session import Stop
+
+        self.stop = Stop()
+        self.before = {s: signal.signal(s, self._asked) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self.stop
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _asked(self, number: int, _: FrameType | None) -> None:
+        if self.stop.reason and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stop.reason = signal.Signals(number).name
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "arena.run", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

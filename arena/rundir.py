@@ -1,0 +1,226 @@
+"""The run folder: append-only tables that a kill cannot tear, and the state to continue from.
+
+Every row is one write to a descriptor in append mode and is on the disk before the run goes on. A torn
+last line (a kill in the middle of a write) is moved aside when the folder is opened again. Checkpoints
+appear whole or not at all. One process at a time writes to a folder.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agents.errors import ArenaError, ConfigError
+from arena.records import Row, line, now
+
+TABLES = ("turns", "verdicts", "exchanges", "preferences", "failures", "steps", "metrics")
+KEEP_CHECKPOINTS = 2
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a table. An incomplete last line is left out (it is being written); a bad one is an error.
+
+    Raises:
+        ArenaError: a complete line is not JSON; the message names file and line.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            if not text.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(text)
+            except ValueError as error:
+                raise ArenaError(
+                    f"{path}, line {number} is not JSON ({error}): mend or delete that line"
+                ) from error
+
+
+class RunFolder:
+    """An open run folder. Rows that are on record are not written again.
+
+    Args:
+        path: the folder; made if it is not there.
+        config: the resolved settings as YAML.
+        settings: the same as flat keys, to name what differs.
+    """
+
+    def __init__(self, path: Path, config: str, settings: Mapping[str, Any]) -> None:
+        """Open or make the folder, refuse another config, repair torn tails."""
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked()
+        self._refuse_other(config, settings)
+        self._files = {name: self._open(name) for name in TABLES}
+        self.ids = {name: {row["id"] for row in self.rows(name)} for name in TABLES}
+        self._info: Row = {"schema": "arena.run/1", "attempt": self.info().get("attempt", 0) + 1}
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """The rows of one of this folder's tables."""
+        return rows(self.path / f"{table}.jsonl")
+
+    def info(self) -> Row:
+        """`run.json`: what the run is, its state, and its counts."""
+        path = self.path / "run.json"
+        found: Row = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return found
+
+    def append(self, table: str, row: Row) -> None:
+        """Write one row and wait until it is on the disk; a row whose id is there already is left as it is.
+
+        Raises:
+            OSError: the disk is full; nothing but this row is lost.
+        """
+        if row["id"] in self.ids[table]:
+            return
+        descriptor = self._files[table]
+        start = os.fstat(descriptor).st_size
+        data = line(row)
+        try:
+            written = os.write(descriptor, data)
+            if written < len(data):
+                raise OSError(28, "No space left on device", str(self.path / f"{table}.jsonl"))
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, start)
+            raise
+        self.ids[table].add(row["id"])
+
+    def describe(self, **changes: Any) -> None:
+        """Update `run.json`, which is replaced as a whole."""
+        self._info |= {**changes, "heartbeat": now(), "pid": os.getpid()}
+        replace_text(self.path / "run.json", json.dumps(self._info, indent=1, ensure_ascii=False) + "\n")
+
+    def agree(self, what: str, value: Mapping[str, str]) -> None:
+        """Keep `value` under a name at the start of a run; later refuse another one.
+
+        Raises:
+            ConfigError: the run was started with another value; names what differs.
+        """
+        before = self.remember(what, lambda: dict(value))
+        changed = [
+            f"{key}: was {before.get(key)}, now {value.get(key)}"
+            for key in sorted({*before, *value})
+            if before.get(key) != value.get(key)
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.path} was started with another {what}: {'; '.join(changed)}. A continued run must find "
+                "the same; use the machine and weights it began with, or a new folder: hydra.run.dir=runs/NAME"
+            )
+
+    def remember(self, what: str, make: Callable[[], Any]) -> Any:
+        """What `make()` gave when this was first asked for in this folder."""
+        path = self.path / f"{what}.json"
+        if not path.exists():
+            replace_text(path, json.dumps(make(), indent=1, ensure_ascii=False) + "\n")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def checkpoint(self) -> tuple[int, Path] | None:
+        """(step, folder) of the newest checkpoint."""
+        found = sorted((self.path / "checkpoints").glob("step-??????"))
+        return (int(found[-1].name[5:]), found[-1]) if found else None
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> bool:
+        """Make the checkpoint of `step` by `write(folder)`, unless it is there; older ones are thinned out."""
+        parent = self.path / "checkpoints"
+        final, scratch = parent / f"step-{step:06d}", parent / "writing"
+        if final.exists():
+            return False
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        write(scratch)
+        for file in scratch.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        os.replace(scratch, final)
+        _sync(parent)
+        for old in sorted(parent.glob("step-??????"))[:-KEEP_CHECKPOINTS]:
+            shutil.rmtree(old)
+        return True
+
+    def close(self) -> None:
+        """Release the folder."""
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        os.close(self._lock)
+
+    def _locked(self) -> int:
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise ArenaError(
+                f"{self.path} is being written by another process (pid {self.info().get('pid', '?')}): "
+                "wait for it, stop it, or choose another folder by hydra.run.dir=..."
+            ) from error
+        return descriptor
+
+    def _refuse_other(self, config: str, settings: Mapping[str, Any]) -> None:
+        path, keys = self.path / "config.yaml", self.path / "config.json"
+        if not keys.exists():
+            replace_text(path, config)
+            replace_text(keys, json.dumps(settings, indent=1) + "\n")
+            return
+        before = json.loads(keys.read_text(encoding="utf-8"))
+        changed = [
+            f"{key} was {before.get(key, 'not set')!r}, now {settings.get(key, 'not set')!r}"
+            for key in sorted({*before, *settings})
+            if before.get(key) != settings.get(key)
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.path} was started with other settings: {'; '.join(changed)}. Continue it with the "
+                "settings it has, or give the new ones a folder of their own: hydra.run.dir=runs/NAME"
+            )
+
+    def _open(self, table: str) -> int:
+        path = self.path / f"{table}.jsonl"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        size = os.fstat(descriptor).st_size
+        whole = _end_of_last_line(path) if size else 0
+        if whole < size:
+            torn = path.with_suffix(".torn")
+            with torn.open("ab") as aside:
+                aside.write(os.pread(descriptor, size - whole, whole) + b"\n")
+            os.ftruncate(descriptor, whole)
+        return descriptor
+
+
+def _end_of_last_line(path: Path) -> int:
+    data = path.read_bytes()
+    return data.rfind(b"\n") + 1
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one."""
+    scratch = path.with_name(f".{path.name}.writing")
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened(path: Path, config: str, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """A run folder that is released at the end."""
+    folder = RunFolder(path, config, settings)
+    try:
+        yield folder
+    finally:
+        folder.close()

@@ -1,0 +1,250 @@
+"""A session: takes the loop's events, writes them down, trains, saves, raises alarms."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from arena import alarms, records
+from arena.console import Display
+from arena.loop import Drafted, Exchanged, Performed, Table
+from arena.rundir import RunFolder
+from arena.train.online_dpo import OnlineDPO
+from rewards.verdict import Verdict
+
+
+@dataclass
+class Stop:
+    """Whether somebody asked the run to stop; signals set it, the session looks at each row."""
+
+    reason: str = ""
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved."""
+
+
+class Session:
+    """What happens to each event of the loop.
+
+    Args:
+        run: where rows go.
+        table: who plays.
+        learners: seat -> learner.
+        display: what the user sees.
+        stop: asked before every row.
+        save_every: steps between checkpoints.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        table: Table,
+        learners: Mapping[str, OnlineDPO],
+        display: Display,
+        stop: Stop,
+        save_every: int,
+    ) -> None:
+        """Continue from the newest checkpoint, if there is one."""
+        self.run, self.table, self.learners = run, table, learners
+        self.display, self.stop, self.save_every = display, stop, save_every
+        self.steps, self.verdicts, self.metrics = (
+            list(run.rows(t)) for t in ("steps", "verdicts", "metrics")
+        )
+        self.alarms: set[str] = set()
+        self.clock = time.perf_counter()
+        self.drafting = 0.0
+        self.trained = -1
+        found = run.checkpoint()
+        if found:
+            self.trained, folder = found
+            for seat, learner in learners.items():
+                learner.load(folder / seat)
+
+    def take(self, event: Drafted | Exchanged | Performed) -> None:
+        """Write an event down and do what follows from it.
+
+        Raises:
+            Stopped: somebody asked for it.
+        """
+        if isinstance(event, Drafted):
+            self._drafted(event)
+        elif isinstance(event, Exchanged):
+            self._exchanged(event)
+        else:
+            self._performed(event)
+        self.clock = time.perf_counter()
+
+    def _append(self, table: str, row: records.Row) -> None:
+        """Write a row, unless the run is to stop: then save first and leave."""
+        if self.stop.reason:
+            self.save(self.trained)
+            raise Stopped(self.stop.reason)
+        self.run.append(table, row)
+
+    def _lap(self) -> float:
+        return time.perf_counter() - self.clock
+
+    def _drafted(self, event: Drafted) -> None:
+        self.drafting = self._lap()
+        new = [turn for turn in event.turns if turn.id not in self.table.told]
+        agent = self.table.seats[event.seat]
+        for turn in event.turns:
+            seed = self.table.seed_of("reply", turn.id)
+            row = records.turn_row(turn, step=event.step, model=agent.name, seed=seed)
+            self._append("turns", row)
+            if not turn.text:
+                self._fail(
+                    turn.id, "empty_reply", "reply", turn.reply.thinking, by=event.seat, step=event.step
+                )
+        if new:
+            self.display.say(
+                "drafted",
+                step=event.step,
+                seat=event.seat,
+                drafts=len(new),
+                tokens=sum(len(turn.reply.ids) for turn in new),
+                truncated=sum(turn.reply.truncated for turn in new),
+                seconds=self.drafting,
+            )
+
+    def _exchanged(self, event: Exchanged) -> None:
+        judging = self._lap()
+        for exchange in event.exchanges:
+            self._judged(exchange.verdicts, event.judge, "draft", event.step)
+            self._append(
+                "exchanges",
+                records.exchange_row(exchange, seat=event.seat, judge=event.judge, step=event.step),
+            )
+            if exchange.preference:
+                row = records.preference_row(
+                    exchange.preference, seat=event.seat, judge=event.judge, step=event.step
+                )
+                self._append("preferences", row)
+        if f"step-{event.step}" not in self.run.ids["steps"]:
+            self._step_row(event, judging)
+        self._learn(event)
+        self._alarm()
+
+    def _judged(self, verdicts: Sequence[Verdict], judge: str, about: str, step: int) -> None:
+        for verdict in verdicts:
+            if verdict.reward is None:
+                self._fail(verdict.id, verdict.status, about, verdict.raw, by=verdict.judge, step=step)
+                continue
+            if verdict.id not in self.run.ids["verdicts"]:
+                row = records.verdict_row(
+                    verdict, judge=judge, about=about, zeta=self.table.judge.zeta, step=step
+                )
+                self._append("verdicts", row)
+                self.verdicts.append(row)
+
+    def _fail(self, id: str, what: str, about: str, raw: str, *, by: str, step: int) -> None:
+        row = records.failure_row(id, what, about, raw, by=by, step=step)
+        if row["id"] not in self.run.ids["failures"]:
+            self._append("failures", row)
+            self.display.say("failure", id=id, what=what, about=about)
+
+    def _step_row(self, event: Exchanged, judging: float) -> None:
+        turns = [turn for exchange in event.exchanges for turn in exchange.drafts]
+        verdicts = [v for e in event.exchanges for v in e.verdicts if v.reward is not None]
+        outcomes = [exchange.outcome for exchange in event.exchanges]
+        row: dict[str, Any] = {
+            "schema": "arena.step/1",
+            "id": f"step-{event.step}",
+            "step": event.step,
+            "speaker": event.seat,
+            "judge": event.judge,
+            "exchanges": len(outcomes),
+            "drafts": len(turns),
+            "tokens": sum(len(turn.reply.ids) for turn in turns),
+            "truncated": sum(turn.reply.truncated for turn in turns),
+            "verdicts": len(verdicts),
+            "pairs": outcomes.count("pair"),
+            "ties": outcomes.count("tie"),
+            "abstained": outcomes.count("abstained") + outcomes.count("scales"),
+            "seconds_drafting": self.drafting,
+            "seconds_judging": judging,
+            "ts": records.now(),
+        }
+        self._append("steps", row)
+        self.steps.append(row)
+        said = event.exchanges[0].said
+        rating = {v.id: v.rating for v in event.exchanges[0].verdicts}.get(said.id)
+        self.display.say(
+            "exchanged",
+            step=event.step,
+            seat=event.seat,
+            judge=event.judge,
+            exchanges=len(outcomes),
+            pairs=row["pairs"],
+            ties=row["ties"],
+            abstained=row["abstained"],
+            truncated=outcomes.count("truncated"),
+            rating=_mean([v.rating for v in verdicts]),
+            reward=_mean([v.reward for v in verdicts]),
+            cosine=_mean([v.cosine for v in verdicts]),
+            seconds=judging,
+            sample=(event.exchanges[0].dialogue.id, event.seat, said.text, rating),
+        )
+
+    def _learn(self, event: Exchanged) -> None:
+        """Train on this step's pairs, unless a checkpoint holds that update already."""
+        learner = self.learners.get(event.seat)
+        if learner is None or event.step <= self.trained:
+            return
+        update = learner.step([e.preference for e in event.exchanges if e.preference])
+        self.trained = event.step
+        if update:
+            row = records.metrics_row(update, seat=event.seat, step=event.step)
+            if row["id"] not in self.run.ids["metrics"]:
+                self.run.append("metrics", row)
+                self.metrics.append(row)
+                shown = {key: value for key, value in row.items() if key in UPDATE_FIELDS}
+                self.display.say("updated", step=event.step, seat=event.seat, **shown)
+        if (event.step + 1) % self.save_every == 0:
+            self.save(event.step)
+
+    def _performed(self, event: Performed) -> None:
+        step = self.trained
+        known = all(v.id in self.table.judged for v in event.verdicts)
+        self._judged(event.verdicts, event.judge, "performance", step)
+        ratings = [v.rating for v in event.verdicts if v.reward is not None]
+        if not known:
+            self.display.say(
+                "performed",
+                seat=event.seat,
+                judge=event.judge,
+                rating=_mean(ratings),
+                rated=len(ratings),
+                abstained=len(event.verdicts) - len(ratings),
+            )
+
+    def _alarm(self) -> None:
+        found = alarms.raised(self.steps, self.verdicts, self.metrics, list(self.learners))
+        for name, text in found.items():
+            if name not in self.alarms:
+                self.display.say("alarm", name=name, text=text)
+        self.alarms = self.alarms | set(found)
+        self.run.describe(alarms=found)
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint of all adapters and optimisers at `step`; nothing to do before the first."""
+        if step < 0 or not self.learners:
+            return
+
+        def write(folder: Path) -> None:
+            for seat, learner in self.learners.items():
+                learner.save(folder / seat)
+
+        if self.run.save_checkpoint(step, write):
+            self.display.say("saved", step=step)
+
+
+UPDATE_FIELDS = ("pairs", "loss", "margin", "accuracy", "kl", "grad_norm", "seconds")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

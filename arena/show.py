@@ -1,0 +1,272 @@
+"""Read transcripts in the terminal: every draft, how it was judged, and what was learned from it.
+
+python -m arena.show                              the newest dialogue of the newest run
+python -m arena.show runs/demo d0003 --as ada     what ada saw before it spoke last
+python -m arena.show demo --where 'rating<5 and speaker=ada' -n 5
+python -m arena.show demo all --json | jq -r 'select(.chosen).content'
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from rich.console import Console
+from rich.text import Text
+
+from agents.dialogue import Message
+from agents.errors import ArenaError, ConfigError
+from agents.human import printable
+from arena.layout import Layout
+from arena.markdown import Markdown
+from arena.records import Row
+from arena.runs import find_run, read_json, state
+from arena.spelling import did_you_mean
+from arena.terminal import WIDTH, colours, stdout_console
+from arena.transcript import Draft, Run, Transcript
+from arena.where import Where
+from arena.wording import count
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Show what the command line asks for; returns the exit code."""
+    options = _parser().parse_args(argv)
+    console = stdout_console()
+    try:
+        _show(options, console)
+    except ArenaError as error:
+        print(f"arena.show: {printable(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    summary, _, examples = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m arena.show",
+        description=summary,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "run",
+        nargs="?",
+        default="",
+        metavar="RUN",
+        help="a run folder, or its name below ./runs; default: the newest",
+    )
+    add(
+        "dialogue",
+        nargs="?",
+        default="",
+        metavar="DIALOGUE",
+        help="such as d0003, or all; default: the newest",
+    )
+    add("--as", dest="speaker", metavar="SPEAKER", help="what this speaker saw before it spoke last")
+    add(
+        "--where",
+        metavar="FILTER",
+        help="drafts only, such as 'rating<5 and content~\"heat pump\"'; of all dialogues",
+    )
+    add(
+        "-n",
+        dest="last",
+        type=_positive,
+        metavar="N",
+        help="the last N turns; with --where the first N drafts",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per draft, one per line")
+    form.add_argument("--md", action="store_true", help="Markdown")
+    add("--no-pager", action="store_true", help="never page, however long it is")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+class Form(Protocol):
+    """How transcripts are written: pieces of styled text, or strings that stay as they are."""
+
+    def dialogue(self, transcript: Transcript, last: int | None = None) -> Iterable[Text | str]:
+        """A dialogue, or its last turns."""
+
+    def match(self, transcript: Transcript, draft: Draft) -> Iterable[Text | str]:
+        """A draft that a filter found."""
+
+    def prompt(
+        self, transcript: Transcript, speaker: str, messages: Sequence[Message], last: int | None = None
+    ) -> Iterable[Text | str]:
+        """A prompt, or its last messages."""
+
+    def note(self, text: str) -> Iterable[Text | str]:
+        """A line about what was shown."""
+
+
+class Objects:
+    """JSON, one object per line; plain ASCII, so that no character of a text can do harm."""
+
+    def dialogue(self, transcript: Transcript, last: int | None = None) -> Iterator[str]:
+        """One object per draft."""
+        for played in transcript.rounds[-last:] if last else transcript.rounds:
+            for draft in played.drafts:
+                yield from self.match(transcript, draft)
+
+    def match(self, transcript: Transcript, draft: Draft) -> Iterator[str]:
+        """One object; what a draft without a verdict does not have is null, and `judged` is false."""
+        yield json.dumps(_joined(transcript, draft))
+
+    def prompt(
+        self, transcript: Transcript, speaker: str, messages: Sequence[Message], last: int | None = None
+    ) -> Iterator[str]:
+        """One object per dialogue."""
+        chosen = list(messages[-last:] if last else messages)
+        yield json.dumps({"dialogue": transcript.id, "speaker": speaker, "messages": chosen})
+
+    def note(self, text: str) -> Iterator[str]:
+        """Nothing: every line is an object."""
+        return iter(())
+
+
+def _joined(transcript: Transcript, draft: Draft) -> dict[str, object]:
+    turn, judged = draft.turn, draft.judged
+    verdict = judged.verdict if judged else None
+    return {
+        "id": turn.id,
+        "dialogue": transcript.id,
+        "topic": transcript.topic,
+        "turn": draft.number,
+        "step": draft.step,
+        "parent": turn.parent,
+        "speaker": turn.speaker,
+        "content": turn.text,
+        "thinking": turn.reply.thinking,
+        "finish": turn.reply.finish,
+        "tokens_out": draft.tokens,
+        "model": draft.model,
+        "adapter": turn.adapter,
+        "said": draft.said,
+        "chosen": draft.chosen,
+        "rejected": draft.rejected,
+        "outcome": draft.outcome,
+        "judged": verdict is not None,
+        "judge": judged.judge if judged else None,
+        "judge_model": verdict.judge if verdict else None,
+        "raw": verdict.raw if verdict else None,
+        "rating": verdict.rating if verdict else None,
+        "wim": verdict.wim if verdict else None,
+        "wim_status": verdict.wim_status if verdict else None,
+        "cosine": verdict.cosine if verdict else None,
+        "cosine_shuffled": verdict.cosine_shuffled if verdict else None,
+        "cosine_topic": verdict.cosine_topic if verdict else None,
+        "echo": verdict.echo if verdict else None,
+        "zeta": judged.zeta if judged else None,
+        "reward": verdict.reward if verdict else None,
+        "scale": verdict.scale if verdict else None,
+        "failures": [failure.what for failure in draft.failures],
+    }
+
+
+def _show(options: argparse.Namespace, console: Console) -> None:
+    where = Where.parse(options.where) if options.where is not None else None
+    if where and options.speaker:
+        raise ConfigError("--where finds drafts, --as shows one prompt: take one of them")
+    run = Run(find_run(options.run))
+    transcripts = _transcripts(run, options.dialogue or ("all" if where else ""))
+    settings = read_json(run.path / "config.json")
+    form = _form(options, run, settings, console)
+    if where:
+        pieces = _matches(form, transcripts, where, options.last)
+    elif options.speaker:
+        pieces = _prompts(form, transcripts, options.speaker, settings, options.last)
+    else:
+        pieces = (piece for each in transcripts for piece in form.dialogue(each, options.last))
+    _write(console, pieces, page=not options.no_pager)
+
+
+def _transcripts(run: Run, name: str) -> list[Transcript]:
+    """The dialogue named, all of them, or the newest."""
+    if not run.dialogues:
+        raise ArenaError(f"{str(run.path)!r} has no turns yet: look again when the first drafts are written")
+    if name and name != "all" and name not in run.dialogues:
+        ids = sorted(run.dialogues)
+        span = f"{ids[0]} to {ids[-1]}" if len(ids) > 1 else ids[0]
+        raise ConfigError(
+            f"{name!r} is no dialogue of {str(run.path)!r}{did_you_mean(name, [*ids, 'all']) or ';'} "
+            f"there is {span}, or all"
+        )
+    return run.transcripts(sorted(run.dialogues) if name == "all" else [name or run.dialogues[-1]])
+
+
+def _form(options: argparse.Namespace, run: Run, settings: Row, console: Console) -> Form:
+    info = read_json(run.path / "run.json")
+    conf = info.get("conf", settings.get("conf", ""))
+    about = " · ".join(filter(None, [str(run.path), conf and f"conf {conf}", state(info)]))
+    normalisation = str(settings.get("judge.normalisation", "centred"))
+    if options.json:
+        return Objects()
+    if options.md:
+        return Markdown(about, normalisation)
+    seats = [key.split(".")[1] for key in settings if key.startswith("agents.")]
+    return Layout(about, min(console.width, WIDTH), colours(seats), normalisation)
+
+
+def _matches(
+    form: Form, transcripts: Sequence[Transcript], where: Where, first: int | None
+) -> Iterator[Text | str]:
+    drafts = [(each, draft) for each in transcripts for played in each.rounds for draft in played.drafts]
+    found = [(each, draft) for each, draft in drafts if where.holds(draft)]
+    for each, draft in found[:first]:
+        yield from form.match(each, draft)
+    shown = f", the first {first} are shown" if first and first < len(found) else ""
+    yield from form.note(f"{len(found)} of {count(len(drafts), 'draft')} match {where.text}{shown}")
+
+
+def _prompts(
+    form: Form, transcripts: Sequence[Transcript], speaker: str, settings: Row, last: int | None
+) -> Iterator[Text | str]:
+    speakers = sorted({name for each in transcripts for name in each.speakers})
+    if speaker not in speakers:
+        raise ConfigError(
+            f"{speaker!r} has not spoken{did_you_mean(speaker, speakers) or ';'} "
+            f"these have: {', '.join(speakers)}"
+        )
+    system, opening = settings.get(f"agents.{speaker}.system", ""), settings.get("opening", "")
+    for each in transcripts:
+        if speaker in each.speakers:
+            yield from form.prompt(each, speaker, each.prompt_of(speaker, system, opening), last)
+
+
+def _write(console: Console, pieces: Iterable[Text | str], page: bool) -> None:
+    """Write pieces as they come, or all at once through a pager if they are more than a screen."""
+    if not (page and sys.stdin.isatty() and sys.stdout.isatty()):
+        _print(console, pieces)
+        return
+    known = list(pieces)
+    if sum(str(piece).count("\n") + 1 for piece in known) < console.height:
+        _print(console, known)
+        return
+    # less shows colours only when told; a pager for manuals, which Python prefers, mangles them.
+    os.environ.setdefault("LESS", "-R")
+    os.environ.pop("MANPAGER", None)
+    with console.pager(styles=True):
+        _print(console, known)
+
+
+def _print(console: Console, pieces: Iterable[Text | str]) -> None:
+    for piece in pieces:
+        if isinstance(piece, str):
+            console.out(piece, highlight=False)
+        else:
+            console.print(piece, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""Where topics come from: the shipped list, a file, or an agent that makes them.
+
+A source is called as `source(count, seed, agents)` and gives `count` distinct topics. One that has
+too few says so; none repeats itself. The same seed draws the same topics on every machine.
+"""
+
+import csv
+import difflib
+import io
+import json
+import os
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents import Agent, ArenaError, ConfigError, Message, Reply
+from arena.topic_text import clean_topic
+
+__all__ = ["File", "Made", "Shipped", "Source", "clean_topic"]
+
+Source = Callable[[int, int, Mapping[str, Agent]], list[str]]
+"""From a count (1 or more), a seed and the agents by seat, to that many distinct topics."""
+
+Row = tuple[str, Mapping[str, object]]
+"""Where a row stands, in words, and its fields."""
+
+MAX_WORDS = 60
+"""A made sentence of more words is no topic."""
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The topics that come with the arena, from many fields, in an order drawn by the seed."""
+
+    def __call__(self, count: int, seed: int, agents: Mapping[str, Agent]) -> list[str]:
+        """The first `count` topics of the seed's order; ConfigError if there are fewer."""
+        lines = (_HERE / "topics.txt").read_text(encoding="utf-8").splitlines()
+        topics = [line for line in lines if line and not line.startswith("#")]
+        return _first(_shuffled(topics, seed), count, "the shipped list")
+
+
+@dataclass(frozen=True)
+class File:
+    """One column of a file: `.jsonl`, `.json` (a list of objects) or `.csv` (with a header), in UTF-8."""
+
+    path: str
+    """May hold `~` and environment variables; a relative path starts at the working directory."""
+    column: str
+    """The field that holds the topic; of a list of texts, such as user turns, the first is taken."""
+    shuffle: bool = True
+    """Whether the seed draws the order; otherwise the file's order is kept."""
+
+    def __call__(self, count: int, seed: int, agents: Mapping[str, Agent]) -> list[str]:
+        """The first `count` topics that differ by more than case and spacing.
+
+        Raises:
+            ConfigError: the file cannot be read, it holds too few topics, or a row gives none. Every
+                row is looked at, whatever the count.
+        """
+        path = Path(os.path.expandvars(self.path)).expanduser()
+        found: dict[str, str] = {}
+        for where, row in _rows(path):
+            topic = _value(where, row, self.column)
+            found.setdefault(_key(topic), topic)
+        topics = list(found.values())
+        return _first(_shuffled(topics, seed) if self.shuffle else topics, count, repr(str(path)))
+
+
+@dataclass(frozen=True)
+class Made:
+    """Topics that an agent invents. They are as good as the agent, and as varied as its sampling."""
+
+    seat: str = ""
+    """Who invents them; default: the first seat."""
+    attempts: int = 4
+    """How often to ask, 1 or more; each time for all topics that are still missing, in one batch."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.attempts < 1:
+            raise ConfigError(f"attempts must be 1 or more, got {self.attempts}")
+
+    def __call__(self, count: int, seed: int, agents: Mapping[str, Agent]) -> list[str]:
+        """`count` topics that differ by more than case and punctuation.
+
+        Raises:
+            ConfigError: no agent has the seat.
+            ArenaError: too many replies repeated a topic, or held none.
+        """
+        _positive(count)
+        seat = self._seat(agents)
+        text = (_HERE / "prompts" / "topic.txt").read_text(encoding="utf-8").strip()
+        prompt = [Message(role="user", content=text)]
+        found: dict[str, str] = {}
+        asked = 0
+        for attempt in range(self.attempts):
+            seeds = [_seed(seed, attempt, index) for index in range(count - len(found))]
+            asked += len(seeds)
+            for replies in agents[seat].reply([prompt] * len(seeds), 1, seeds=seeds):
+                topic = _topic_of(replies[0])
+                if topic and _bare(topic) not in _bare(text):  # weak models say the prompt again
+                    found.setdefault(_bare(topic), topic)
+            if len(found) == count:
+                return list(found.values())
+        raise ArenaError(
+            f"seat {seat!r} made {len(found)} distinct topics of {count}, in {asked} replies and "
+            f"{self.attempts} attempts; give it a higher temperature, let another seat make them, "
+            "or take them from a file (arena.topics.File)"
+        )
+
+    def _seat(self, agents: Mapping[str, Agent]) -> str:
+        if not agents:
+            raise ConfigError("no agent has a seat, so none can make topics; add one, or take a topic file")
+        seat = self.seat or next(iter(agents))
+        if seat not in agents:
+            raise ConfigError(f"no agent has the seat {seat!r} to make topics; {_choice(seat, agents)}")
+        return seat
+
+
+def _topic_of(reply: Reply) -> str:
+    """The topic in `reply`; `""` for none, one that is too long, or one cut at the token limit."""
+    topic = clean_topic(reply.text)
+    cut = reply.truncated and not topic.endswith((".", "?", "!")) and reply.text.rstrip().endswith(topic)
+    return "" if cut or len(topic.split()) > MAX_WORDS else topic
+
+
+def _seed(seed: int, attempt: int, index: int) -> int:
+    """A number of 31 bits, which every sampler takes."""
+    return random.Random(f"topic {seed} {attempt} {index}").getrandbits(31)
+
+
+def _shuffled(topics: Sequence[str], seed: int) -> list[str]:
+    return random.Random(f"topics {seed}").sample(topics, len(topics))
+
+
+def _first(topics: list[str], count: int, where: str) -> list[str]:
+    _positive(count)
+    if count > len(topics):
+        raise ConfigError(
+            f"{where} has {len(topics)} distinct topics, {count} were asked for; ask for no more than "
+            "there are, or take a longer file (arena.topics.File)"
+        )
+    return topics[:count]
+
+
+def _positive(count: int) -> None:
+    if count < 1:
+        raise ConfigError(f"the number of topics must be 1 or more, got {count}")
+
+
+def _key(topic: str) -> str:
+    return " ".join(topic.casefold().split())
+
+
+def _bare(topic: str) -> str:
+    return _key(re.sub(r"[^\w\s]|_", " ", topic))
+
+
+def _choice(name: str, names: Iterable[str]) -> str:
+    """What there is instead of `name`, and which of it is nearest."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"there is {', '.join(map(repr, names))}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _value(where: str, row: Mapping[str, object], column: str) -> str:
+    """The topic of a row."""
+    if column not in row:
+        raise ConfigError(f"{where}: no column {column!r}; {_choice(column, row)}")
+    value = row[column]
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(
+            f"{where}: column {column!r} holds {_brief(row[column])}; a topic is a text, or a list that "
+            "begins with one: mend the row or choose another column"
+        )
+    return value.strip()
+
+
+def _brief(value: object) -> str:
+    return f"{value!r:.60}"
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """The rows of a topic file, by its suffix."""
+    readers = {".jsonl": _jsonl_rows, ".json": _json_rows, ".csv": _csv_rows}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(
+            f"a topic file ends in {', '.join(readers)}, got {str(path)!r}; convert the file or rename it"
+        )
+    return reader(repr(str(path)), _text(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the topic file {str(path)!r}: {error.strerror}; give its path in full or from "
+            f"{str(Path.cwd())!r}, and set the environment variables that it names"
+        ) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{str(path)!r}, line {line}: not UTF-8; save the file as UTF-8") from error
+
+
+def _jsonl_rows(name: str, text: str) -> Iterator[Row]:
+    # A JSON string may hold U+2028, which ends a line for splitlines() but not in a file.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _row(f"{name}, line {number}", _json(name, line, number))
+
+
+def _json_rows(name: str, text: str) -> Iterator[Row]:
+    rows = _json(name, text, 1)
+    if not isinstance(rows, list):
+        raise ConfigError(f"{name} holds {_brief(rows)}; a .json topic file is a list of objects: mend it")
+    for number, row in enumerate(rows, start=1):
+        yield _row(f"{name}, entry {number}", row)
+
+
+def _json(name: str, text: str, first_line: int) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = text.split("\n")[error.lineno - 1]
+        raise ConfigError(
+            f"{name}, line {first_line + error.lineno - 1}: not JSON ({error.msg}, column {error.colno}): "
+            f"{_brief(line)}; mend or remove the line"
+        ) from error
+
+
+def _row(where: str, value: object) -> Row:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: {_brief(value)} is no object with named columns; mend or remove it")
+    return where, value
+
+
+def _csv_rows(name: str, text: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns: list[str] = []
+    try:
+        for fields in filter(None, reader):
+            where = f"{name}, line {reader.line_num}"
+            if columns and len(fields) != len(columns):
+                raise ConfigError(
+                    f"{where}: {len(fields)} fields under a header of {len(columns)}; "
+                    "put fields that hold commas in quotation marks"
+                )
+            if columns:
+                yield where, dict(zip(columns, fields, strict=True))
+            columns = columns or fields
+    except csv.Error as error:
+        raise ConfigError(f"{name}, line {reader.line_num}: not CSV ({error}); mend the line") from error

@@ -1,0 +1,1 @@
+"""The learners: each takes records and changes an adapter."""

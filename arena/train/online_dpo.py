@@ -1,0 +1,215 @@
+"""Online DPO: the pairs of one step of the arena change the adapter of the seat that wrote them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.base import Agent
+from agents.errors import ConfigError
+from rewards.verdict import Preference
+
+if TYPE_CHECKING:
+    import torch
+
+    from agents.scoring import Batch
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one step of the learner did. Log-ratios are in nats over whole completions."""
+
+    pairs: int
+    loss: float
+    margin: float
+    """Mean of beta times the difference of log-ratios, before the update."""
+    accuracy: float
+    """Share of pairs with a positive margin, in [0, 1]; a zero margin counts a half."""
+    reward_chosen: float
+    """Mean implicit reward, beta times the log-ratio, of the chosen replies."""
+    reward_rejected: float
+    kl: float
+    """Mean over completion tokens of log pi - log ref, in nats a token, padding left out."""
+    grad_norm: float
+    """Before clipping."""
+    seconds: float
+
+
+class OnlineDPO:
+    """Trains one seat's LoRA adapter; the reference is the same weights with the adapter off.
+
+    Args:
+        lr: learning rate; adapters want 1e-5 or more.
+        beta: strength of the tie to the reference, above 0.
+        loss: a name in `arena.train.losses.LOSSES`.
+        rank: of the adapter.
+        alpha: LoRA's scale is alpha / rank.
+        epochs: passes over the pairs of a step, at least 1; the first alone is on-policy.
+        micro_batch: pairs in one forward pass.
+        warmup: steps over which the rate rises linearly.
+        max_grad_norm: gradients are clipped to this norm.
+        checkpointing: recompute activations in the backward pass, to save memory.
+        seed: of the adapter's initial weights.
+    """
+
+    def __init__(
+        self,
+        lr: float = 5e-5,
+        beta: float = 0.1,
+        loss: str = "sigmoid",
+        rank: int = 16,
+        alpha: float = 16.0,
+        epochs: int = 1,
+        micro_batch: int = 4,
+        warmup: int = 0,
+        max_grad_norm: float = 1.0,
+        checkpointing: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Check the settings; weights come with `attach`."""
+        if lr <= 0 or beta <= 0 or min(epochs, micro_batch, rank) < 1:
+            raise ConfigError(
+                "online DPO needs lr > 0, beta > 0 and epochs, micro_batch, rank >= 1, got "
+                f"lr={lr!r}, beta={beta!r}, epochs={epochs!r}, micro_batch={micro_batch!r}, rank={rank!r}"
+            )
+        self.lr, self.beta, self.loss_name = lr, beta, loss
+        self.rank, self.alpha, self.seed = rank, alpha, seed
+        self.epochs, self.micro_batch, self.warmup = epochs, micro_batch, warmup
+        self.max_grad_norm, self.checkpointing = max_grad_norm, checkpointing
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        names = ("sigmoid", "ipo", "hinge", "exo", "mse")
+        if self.loss_name not in names:
+            raise ConfigError(f"loss={self.loss_name!r} is not known; allowed are {', '.join(names)}")
+
+    def attach(self, agent: Agent, seat: str) -> None:
+        """Give `agent` a fresh adapter named after its seat, and make its optimiser.
+
+        Raises:
+            ConfigError: the agent has no weights here that could be trained.
+        """
+        from agents.backbone import Lora
+        from agents.local import Local
+
+        if not isinstance(agent, Local):
+            raise ConfigError(
+                f"the seat {seat!r} cannot learn: {type(agent).__name__} has no weights here; "
+                "take it out of `learners`, or seat a local agent (conf/agent)"
+            )
+        self.agent = agent
+        agent.learn_as(seat, Lora(self.rank, self.alpha, agent.lora_targets, self.seed))
+        self.parameters = agent.backbone.adapter_parameters(seat)
+        self.optimizer = _adamw(self.parameters, self.lr)
+
+    def step(self, preferences: Sequence[Preference]) -> Update | None:
+        """Learn from the pairs of one step; no pairs, no update."""
+        if not preferences:
+            return None
+        import torch
+
+        start = time.perf_counter()
+        reference = self._reference(preferences)
+        first: dict[str, float] = {}
+        for _ in range(self.epochs):
+            sums = self._accumulate(preferences, reference)
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.lr * min(1.0, (self.agent.updates + 1) / max(1, self.warmup))
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            first = first or {**sums, "grad_norm": float(norm)}
+        self.agent.updates += 1
+        return Update(pairs=len(preferences), seconds=time.perf_counter() - start, **first)
+
+    def _batches(self, preferences: Sequence[Preference]) -> list["Batch"]:
+        """Micro-batches of chosen rows, then rejected rows, of the same prompts."""
+        from agents.scoring import Batch
+
+        batches = []
+        for start in range(0, len(preferences), self.micro_batch):
+            part = preferences[start : start + self.micro_batch]
+            prompts = [self.agent.prompt_ids(preference.prompt) for preference in part]
+            chosen = [self.agent.completion_ids(preference.chosen) for preference in part]
+            rejected = [self.agent.completion_ids(preference.rejected) for preference in part]
+            batches.append(Batch.of(prompts * 2, chosen + rejected, self.agent.backbone.device))
+        return batches
+
+    def _reference(self, preferences: Sequence[Preference]) -> list["torch.Tensor"]:
+        """Token log-probabilities of each micro-batch with the adapter off."""
+        import torch
+
+        from agents.scoring import completion_logps
+
+        backbone = self.agent.backbone
+        with backbone.speaking_as(""), torch.no_grad():
+            return [completion_logps(backbone, batch) for batch in self._batches(preferences)]
+
+    def _accumulate(
+        self, preferences: Sequence[Preference], reference: Sequence["torch.Tensor"]
+    ) -> dict[str, float]:
+        """Gradients of the mean loss over all pairs, and its statistics."""
+        import torch
+
+        from agents.scoring import completion_logps
+        from arena.train.losses import LOSSES
+
+        sums = dict.fromkeys(("loss", "margin", "accuracy", "reward_chosen", "reward_rejected"), 0.0)
+        log_ratio = tokens = 0.0
+        backbone = self.agent.backbone
+        with backbone.speaking_as(self.agent.adapter), backbone.training(self.checkpointing):
+            for batch, ref, start in zip(
+                self._batches(preferences),
+                reference,
+                range(0, len(preferences), self.micro_batch),
+                strict=True,
+            ):
+                margins = [p.margin for p in preferences[start : start + self.micro_batch]]
+                ratios = completion_logps(backbone, batch) - ref  # (2 pairs, width)
+                chosen, rejected = ratios.sum(-1).chunk(2)  # (pairs,)
+                h = chosen - rejected
+                losses = LOSSES[self.loss_name](h, self.beta, torch.tensor(margins, device=h.device))
+                (losses.sum() / len(preferences)).backward()  # type: ignore[no-untyped-call]
+                log_ratio += float(ratios.detach().sum())
+                tokens += float(batch.completion_mask.sum())
+                h = h.detach()
+                for key, value in (
+                    ("loss", losses.detach()),
+                    ("margin", self.beta * h),
+                    ("accuracy", (h > 0).float() + 0.5 * (h == 0).float()),
+                    ("reward_chosen", self.beta * chosen.detach()),
+                    ("reward_rejected", self.beta * rejected.detach()),
+                ):
+                    sums[key] += float(value.sum()) / len(preferences)
+        return {**sums, "kl": log_ratio / tokens}
+
+    def save(self, folder: Path) -> None:
+        """Write adapter and optimiser; `load` goes on to the same weights."""
+        import torch
+
+        self.agent.backbone.save_adapter(self.agent.adapter, folder)
+        state = {"updates": self.agent.updates, "optimizer": self.optimizer.state_dict()}
+        torch.save(state, folder / "optimizer.pt")
+
+    def load(self, folder: Path) -> None:
+        """Continue from what `save` wrote."""
+        import torch
+        from safetensors.torch import load_file
+
+        adapter = load_file(folder / "adapter_model.safetensors")
+        self.agent.backbone.load_adapter_state(self.agent.adapter, adapter)
+        state: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.agent.updates = state["updates"]
+
+
+def _adamw(parameters: Sequence["torch.nn.Parameter"], lr: float) -> Any:
+    """AdamW without decay; on a GPU with 8-bit states that can leave its memory."""
+    import torch
+
+    if parameters[0].is_cuda:
+        import bitsandbytes
+
+        return bitsandbytes.optim.PagedAdamW8bit(parameters, lr=lr, weight_decay=0.0)
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0)

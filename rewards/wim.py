@@ -1,0 +1,110 @@
+"""What Is Missing: asking for it, and the cosine of its embedding with the answer's.
+
+Cosine rewards topical overlap, so every verdict also carries two controls: the cosine with the WIM
+of another answer, and with the bare topic.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Agent
+from agents.dialogue import Message
+from agents.weights import resolve
+from rewards.parse import parse_wim
+from rewards.rubric import Rubric
+from rewards.verdict import Case
+
+CHUNK = 150
+"""Words embedded at once; longer texts are the mean of their chunks, since encoders cut silently."""
+
+
+class Embedder:
+    """Sentence embeddings of unit length.
+
+    Args:
+        checkpoint: a sentence-transformers model, by a name for `agents.weights.resolve`.
+        device: `cpu`, `cuda`, ...
+    """
+
+    def __init__(
+        self, checkpoint: str = "sentence-transformers/all-MiniLM-L6-v2", device: str = "cpu"
+    ) -> None:
+        """Take the names; the weights come with the first use."""
+        self.checkpoint, self.device = checkpoint, device
+
+    @cached_property
+    def _model(self) -> Any:
+        from sentence_transformers import SentenceTransformer
+
+        folder = resolve(self.checkpoint).folder
+        return SentenceTransformer(str(folder), device=self.device, local_files_only=True)
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(texts, width) embeddings of unit length; a long text is the mean of its chunks."""
+        words = [text.split() for text in texts]
+        chunks = [[w[i : i + CHUNK] for i in range(0, max(len(w), 1), CHUNK)] for w in words]
+        flat = [" ".join(chunk) for chunked in chunks for chunk in chunked]
+        vectors = self._model.encode(flat, normalize_embeddings=True, show_progress_bar=False, batch_size=16)
+        ends = np.cumsum([len(chunked) for chunked in chunks])[:-1]
+        means = [part.mean(0) for part in np.split(vectors, ends)]
+        return np.stack([mean / np.linalg.norm(mean) for mean in means]).astype(np.float32)
+
+
+class Wim:
+    """Asks a judge what is missing from an answer.
+
+    Args:
+        embedder: for the cosines.
+        rubric: how the judge is asked.
+        max_new_tokens: the judge's limit.
+        lead: words that a local judge's answer begins with.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder | None = None,
+        rubric: str = "wim",
+        max_new_tokens: int = 48,
+        lead: str = "Missing:",
+    ) -> None:
+        """Take the parts."""
+        self.embedder = embedder or Embedder()
+        self.rubric, self.max_new_tokens, self.lead = rubric, max_new_tokens, lead
+
+    def ask(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[tuple[str, str]]:
+        """(text, status) of each case, as `rewards.parse.parse_wim` reads it."""
+        rubric = Rubric.load(self.rubric)
+        # A local judge goes on from the lead; small models else greet, agree or answer the question themselves.
+        lead = [Message(role="assistant", content=self.lead)] if agent.reads_labels and self.lead else []
+        prompts = [[*rubric.ask(case), *lead] for case in cases]
+        replies = agent.reply(prompts, 1, seeds=seeds, max_new_tokens=self.max_new_tokens)
+        return [parse_wim(reply.text.strip().partition("\n")[0]) for [reply] in replies]
+
+    def cosines(self, cases: Sequence[Case], wims: Sequence[str]) -> list[tuple[float, float, float]]:
+        """Per case: cosine of the answer with its WIM, with another answer's WIM, with the topic.
+
+        The other answer is of another topic where there is one, so that the control shares nothing
+        with the case but the judge's manner.
+        """
+        replies = self.embedder([case.reply.text for case in cases])
+        missing = self.embedder(wims)
+        topics = self.embedder([case.topic for case in cases])
+        others = [_other(cases, i) for i in range(len(cases))]
+        return [
+            (
+                float(replies[i] @ missing[i]),
+                float(replies[i] @ missing[other]),
+                float(replies[i] @ topics[i]),
+            )
+            for i, other in enumerate(others)
+        ]
+
+
+def _other(cases: Sequence[Case], place: int) -> int:
+    """The next case with another topic, else the next case."""
+    order = [(place + step) % len(cases) for step in range(1, len(cases) + 1)]
+    return next((i for i in order if cases[i].topic != cases[place].topic), order[0])

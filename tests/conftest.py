@@ -1,0 +1,33 @@
+"""Checkpoints that several test files share."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function from a family (and its words) to the folder of a tiny random checkpoint."""
+    import families
+
+    @functools.cache
+    def folder(family: families.Family, words: tuple[str, ...] = families.WORDS) -> Path:
+        return families.save(family, tmp_path_factory.mktemp("checkpoints") / family.name, words)
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The name of the real SmolLM2-135M-Instruct, where this machine can have it."""
+    from agents.errors import Unavailable
+    from agents.families import SmolLM
+    from agents.weights import resolve
+
+    try:
+        resolve(SmolLM.checkpoint)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    return SmolLM.checkpoint

@@ -1,0 +1,299 @@
+"""The seat behind an endpoint, against a real HTTP server on the loopback."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chat_server import Answer, Endpoint, completion, serve
+from huggingface_hub import constants
+
+from agents.dialogue import Message
+from agents.errors import ConfigError, Unavailable
+from agents.remote import Remote, draft_seed
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    """A running server, and an environment that leads straight to it."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("ARENA_API_KEY", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with serve() as server:
+        yield server
+
+
+def ask(text: str) -> list[Message]:
+    """A prompt with a persona."""
+    return [Message(role="system", content="Be brief."), Message(role="user", content=text)]
+
+
+def test_only_the_fields_that_every_server_takes_are_sent(endpoint: Endpoint) -> None:
+    """`transformers serve` refuses a request with any other."""
+    endpoint.seat(temperature=0.5, top_p=0.9).reply([ask("hi")], seeds=[3], max_new_tokens=11)
+    sampling = {"max_tokens": 11, "temperature": 0.5, "top_p": 0.9, "seed": draft_seed(3, 0)}
+    assert endpoint.asked == [{"model": "tiny", "messages": ask("hi"), "stream": False} | sampling]
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
+def test_the_url_may_be_given_with_or_without_its_ending(endpoint: Endpoint, ending: str) -> None:
+    """All lead to the same address."""
+    endpoint.seat(url=endpoint.url.removesuffix("/v1") + ending).reply([ask("hi")])
+    assert endpoint.paths == ["/v1/chat/completions"]
+
+
+def test_replies_come_in_the_order_of_the_prompts_however_late_each_is(endpoint: Endpoint) -> None:
+    """The first is held until the last has come."""
+    last = threading.Event()
+
+    def answer(body: dict[str, Any]) -> Answer:
+        text = body["messages"][-1]["content"]
+        if text == "3":
+            last.set()
+        assert text != "0" or last.wait(5)
+        return completion(text)
+
+    endpoint.answer = answer
+    replies = endpoint.seat().reply([ask(str(i)) for i in range(4)], 2, seeds=[0] * 4)
+    assert [[reply.text for reply in row] for row in replies] == [[str(i)] * 2 for i in range(4)]
+
+
+def test_never_more_requests_are_in_flight_than_allowed(endpoint: Endpoint) -> None:
+    """And as many as allowed are: each of three waits for two others."""
+    meeting = threading.Barrier(3, timeout=5)
+    lock = threading.Lock()
+    counts = [0, 0]
+
+    def answer(body: dict[str, Any]) -> Answer:
+        with lock:
+            counts[0] += 1
+            counts[1] = max(counts)
+        meeting.wait()
+        time.sleep(0.02)  # So that a request too many would be seen.
+        with lock:
+            counts[0] -= 1
+        return completion("met")
+
+    endpoint.answer = answer
+    endpoint.seat(in_flight=3).reply([ask(str(i)) for i in range(6)], 2)
+    assert counts[1] == 3
+
+
+def test_drafts_have_seeds_of_their_own_and_equal_calls_the_same_ones(endpoint: Endpoint) -> None:
+    """Seeds follow from the prompt's seed and the draft's number, wherever the prompt stands."""
+    seat = endpoint.seat(in_flight=1)
+    seat.reply([ask("a"), ask("b")], 3, seeds=[5, 6])
+    seat.reply([ask("b")], 3, seeds=[6])
+    seeds = [body["seed"] for body in endpoint.asked]
+    assert len(set(seeds[:6])) == 6
+    assert seeds[6:] == seeds[3:6]
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+@pytest.mark.parametrize(("told", "kept"), [("stop", "stop"), ("length", "length"), (None, "stop")])
+def test_what_the_server_tells_of_a_reply_is_kept(endpoint: Endpoint, told: str, kept: str) -> None:
+    """Its text, how it ended and the tokens of the prompt."""
+    endpoint.in_turn(completion("hello", finish=told))
+    [[reply]] = endpoint.seat().reply([ask("hi")])
+    assert (reply.text, reply.finish, reply.tokens_in) == ("hello", kept, 7)
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_an_empty_answer_is_a_reply_without_text(endpoint: Endpoint, content: str | None) -> None:
+    """The caller counts it; it is no fault of the server."""
+    endpoint.in_turn(completion(content))
+    [[reply]] = endpoint.seat().reply([ask("hi")])
+    assert (reply.text, len(endpoint.asked)) == ("", 1)
+
+
+def test_thinking_between_tags_is_kept_out_of_the_text(endpoint: Endpoint) -> None:
+    """As from a server that passes on all that the model writes."""
+    endpoint.in_turn(completion("<think>2 + 2</think>\n\nFour."))
+    [[reply]] = endpoint.seat().reply([ask("2 + 2?")])
+    assert (reply.text, reply.thinking) == ("Four.", "2 + 2")
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thinking_in_a_field_of_its_own_is_kept(endpoint: Endpoint, field: str) -> None:
+    """Under both names that servers have for it."""
+    endpoint.in_turn(completion("Four.", **{field: "2 + 2"}))
+    [[reply]] = endpoint.seat().reply([ask("2 + 2?")])
+    assert (reply.text, reply.thinking) == ("Four.", "2 + 2")
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_a_passing_refusal_is_tried_again(endpoint: Endpoint, status: int) -> None:
+    """With the same request, seed included."""
+    endpoint.in_turn((status, {"error": "busy"}), completion("now"))
+    [[reply]] = endpoint.seat().reply([ask("hi")])
+    assert reply.text == "now"
+    assert endpoint.asked[0] == endpoint.asked[1]
+    assert len(endpoint.waits) == 1 and 0 <= endpoint.waits[0] <= 1
+
+
+def test_the_wait_that_the_server_asks_for_is_kept(endpoint: Endpoint) -> None:
+    """Longer than any wait of our own."""
+    endpoint.in_turn((429, {}, {"Retry-After": "17"}), completion("now"))
+    endpoint.seat().reply([ask("hi")])
+    assert endpoint.waits == [17]
+
+
+def test_a_server_that_asks_for_an_hour_is_unavailable(endpoint: Endpoint) -> None:
+    """A run that sleeps for an hour looks dead."""
+    endpoint.in_turn((503, {}, {"Retry-After": "3600"}))
+    with pytest.raises(Unavailable, match="asks to wait 3600 s"):
+        endpoint.seat().reply([ask("hi")])
+    assert endpoint.waits == []
+
+
+def test_attempts_are_bounded_and_their_waits_grow(endpoint: Endpoint) -> None:
+    """Each wait is drawn below a bound that doubles."""
+    endpoint.in_turn((500, {"error": {"message": "out of memory"}}))
+    with pytest.raises(Unavailable, match=r"status 500: out of memory \(attempt 4 of 4\)") as caught:
+        endpoint.seat().reply([ask("hi")])
+    assert endpoint.url in str(caught.value)
+    assert len(endpoint.asked) == 4
+    assert all(wait <= bound for wait, bound in zip(endpoint.waits, (1, 2, 4), strict=True))
+
+
+def test_a_wrong_key_fails_at_once_and_is_not_shown(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even where the server repeats it."""
+    monkeypatch.setenv("ARENA_API_KEY", KEY)
+    endpoint.in_turn((401, {"error": {"message": f"incorrect key: {KEY}"}}))
+    with caplog.at_level("DEBUG"), pytest.raises(Unavailable, match="status 401.*ARENA_API_KEY") as caught:
+        endpoint.seat().reply([ask("hi")])
+    assert endpoint.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert (len(endpoint.asked), endpoint.waits) == (1, [])
+    assert KEY not in f"{caught.value!r} {caplog.text}"
+
+
+def test_a_key_with_a_line_break_is_refused_without_being_shown(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end up in the client's own error."""
+    monkeypatch.setenv("ARENA_API_KEY", f"{KEY}\n{KEY}")
+    with pytest.raises(ConfigError, match="ARENA_API_KEY") as caught:
+        endpoint.seat().reply([ask("hi")])
+    assert KEY not in str(caught.value)
+
+
+def test_the_token_of_the_hub_is_never_sent(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would send it to any server when it has no other key."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HF_OIDC_RESOURCE", "asked for, it would be fetched from elsewhere, and fail")
+    endpoint.seat().reply([ask("hi")])
+    assert "authorization" not in endpoint.headers[0]
+    assert endpoint.headers[0]["user-agent"] == "expert-arena"
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(endpoint: Endpoint) -> None:
+    """As the server lists them."""
+    endpoint.in_turn((404, {"error": {"message": "no such model"}}))
+    with pytest.raises(Unavailable, match="status 404: no such model.*the server has 'tiny', 'tinier'"):
+        endpoint.seat(model="huge").reply([ask("hi")])
+    assert len(endpoint.asked) == 1
+
+
+def test_a_refused_prompt_is_not_blamed_on_the_model(endpoint: Endpoint) -> None:
+    """Where the server does list the model."""
+    endpoint.in_turn((400, {"detail": "prompt too long"}))
+    with pytest.raises(Unavailable, match="status 400: prompt too long") as caught:
+        endpoint.seat().reply([ask("hi")])
+    assert "the server has" not in str(caught.value)
+
+
+def test_what_a_server_says_cannot_command_the_terminal(endpoint: Endpoint) -> None:
+    """One short line, without control characters."""
+    endpoint.in_turn((422, {"error": "\x1b[2J\n" + "no " * 500}))
+    with pytest.raises(Unavailable) as caught:
+        endpoint.seat().reply([ask("hi")])
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_a_silent_server_is_given_up_after_the_timeout(endpoint: Endpoint) -> None:
+    """The request is tried again, then reported."""
+
+    def answer(body: dict[str, Any]) -> Answer:
+        endpoint.closing.wait(5)
+        return completion("too late")
+
+    endpoint.answer = answer
+    with pytest.raises(Unavailable, match=r"no answer within 0.2 s \(attempt 2 of 2\) - .*timeout"):
+        endpoint.seat(timeout=0.2, attempts=2).reply([ask("hi")])
+    assert len(endpoint.waits) == 1
+
+
+def test_an_endpoint_that_nobody_listens_at_is_one_clear_line(endpoint: Endpoint) -> None:
+    """The port was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(Unavailable, match=r"no connection: .*refused \(attempt 4 of 4\) - ") as caught:
+        endpoint.seat(url=url).reply([ask("hi")])
+    assert str(caught.value).startswith(url)
+    assert "\n" not in str(caught.value)
+    assert len(endpoint.waits) == 3
+
+
+UNREADABLE = [b"<html>It works!</html>", b'{"choices": [', b"\xff\xfe", [], "text", {}, {"error": "quota"}]
+UNREADABLE += [{"choices": choices} for choices in ([], "many", [{"message": None}], [["no"]], [{}])]
+UNREADABLE += [{"choices": [{"message": {"content": ["parts"]}}]}]
+
+
+@pytest.mark.parametrize("body", UNREADABLE, ids=str)
+def test_an_answer_that_is_no_chat_completion_is_an_error(endpoint: Endpoint, body: Any) -> None:
+    """Never an empty reply."""
+    endpoint.in_turn((200, body))
+    with pytest.raises(Unavailable, match="no chat completion"):
+        endpoint.seat().reply([ask("hi")])
+
+
+@pytest.mark.parametrize("body", [b"\xfcberlastet", [{"error": "busy"}], "busy", b"<html>"], ids=str)
+def test_a_passing_refusal_may_have_any_body(endpoint: Endpoint, body: Any) -> None:
+    """The client itself trips over bodies that are not JSON objects in UTF-8."""
+    endpoint.in_turn((503, body), completion("now"))
+    [[reply]] = endpoint.seat().reply([ask("hi")])
+    assert reply.text == "now"
+
+
+def test_the_offline_switch_of_the_hub_is_named(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client obeys it for every server."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(Unavailable, match="HF_HUB_OFFLINE"):
+        endpoint.seat().reply([ask("hi")])
+    assert endpoint.asked == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"url": "127.0.0.1:8000"}, "url must be like"),
+        ({"url": "http://127.0.0.1:99999/v1"}, "url must be like"),
+        ({"url": "http://me:pw@127.0.0.1/v1"}, "api_key_env"),
+        ({"attempts": 0}, "attempts must be above 0, got 0"),
+        ({"in_flight": 0}, "in_flight must be above 0, got 0"),
+        ({"timeout": 0}, "timeout must be above 0, got 0"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+    """When the seat is made, before any request."""
+    with pytest.raises(ConfigError, match=message):
+        Remote(**{"url": "http://127.0.0.1:1/v1", "model": "tiny"} | settings)
+
+
+def test_a_seat_is_made_without_loading_a_network_client() -> None:
+    """So that `--help` and a dry run stay quick."""
+    code = (
+        "import sys; from agents.remote import Remote; "
+        "assert Remote('http://127.0.0.1:1/v1', 'tiny').name == 'tiny'; "
+        "sys.exit(bool({'huggingface_hub', 'httpx2', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
