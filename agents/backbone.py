@@ -2,7 +2,7 @@
 
 import functools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from torch import nn
 
 from agents.attention import visible, window
 from agents.errors import ConfigError, Unavailable
+from agents.loading import load_model
+from agents.quiet import quiet
 from agents.weights import Weights, resolve
 
 PRECISIONS = ("auto", "nf4", "bf16", "fp32")
@@ -99,8 +101,9 @@ class Backbone:
         return logits if not cap else torch.tanh(logits / cap) * cap
 
     def add_adapter(self, name: str, lora: Lora) -> None:
-        """Put a fresh adapter `name` on the weights: zero effect until it is trained; same seed, same start."""
-        import peft
+        """Put a fresh adapter `name` on the weights: no effect until it is trained; same seed, same start."""
+        with quiet():
+            import peft
 
         targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
         config = peft.LoraConfig(
@@ -110,7 +113,7 @@ class Backbone:
             target_modules=targets,
             task_type="CAUSAL_LM",
         )
-        with torch.random.fork_rng(devices=[]):  # PEFT draws on the CPU, whatever the base is on
+        with quiet(), torch.random.fork_rng(devices=[]):  # PEFT draws on the CPU, whatever the base is on
             torch.default_generator.manual_seed(zlib.crc32(f"{lora.seed}/{name}".encode()))
             if self._peft is None:
                 self._peft = peft.get_peft_model(self.model, config, adapter_name=name)
@@ -144,7 +147,7 @@ class Backbone:
         peft.set_peft_model_state_dict(self._peft, state, adapter_name=name)
 
     def save_adapter(self, name: str, folder: Path) -> None:
-        """Write adapter `name` to `folder` in PEFT's format (adapter_model.safetensors, adapter_config.json)."""
+        """Write adapter `name` to `folder` as PEFT does (adapter_model.safetensors, adapter_config.json)."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -188,13 +191,16 @@ class Backbone:
         if not checkpointing:
             yield
             return
-        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Older versions of transformers call it gradient checkpointing.
+        kind = "activation" if hasattr(self.model, "activation_checkpointing_enable") else "gradient"
+        getattr(self.model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
         self.model.train()
         try:
             yield
         finally:
             self.model.eval()
-            self.model.gradient_checkpointing_disable()
+            getattr(self.model, f"{kind}_checkpointing_disable")()
+            self.model.disable_input_require_grads()  # enabling adds a hook each time, disabling leaves it
 
 
 def pick_device(device: str) -> str:
@@ -234,7 +240,8 @@ def pick_precision(precision: str, device: str) -> str:
 
 
 def _cpu_has_bf16() -> bool:
-    capability = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
+    # Older versions of torch do not tell.
+    capability: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
 
 
@@ -256,56 +263,8 @@ def load(checkpoint: str, revision: str, precision: str, device: str) -> Backbon
 
 def load_folder(weights: Weights, precision: str, device: str) -> Backbone:
     """Load weights that lie on this machine, in a definite precision on a definite device."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    options: dict[str, Any] = {
-        "dtype": torch.float32 if precision == "fp32" else torch.bfloat16,
-        "device_map": "auto" if device == "cuda" and torch.cuda.device_count() > 1 else device,
-        "attn_implementation": "sdpa",
-        "use_safetensors": True,
-        "local_files_only": True,
-    }
-    if precision == "nf4":
-        options["quantization_config"] = _nf4()
-    config = AutoConfig.from_pretrained(weights.folder, local_files_only=True)
-    model_class: Any = AutoModelForCausalLM
-    if config.model_type == "mixtral":
-        from agents.experts import CHECKPOINT_NAMES, LinearMixtral, LinearMixtralConfig
-
-        model_class = LinearMixtral
-        options["config"] = LinearMixtralConfig.of(config)
-        options["key_mapping"] = CHECKPOINT_NAMES
-    model, report = model_class.from_pretrained(weights.folder, output_loading_info=True, **options)
-    if report["missing_keys"]:
-        raise Unavailable(
-            f"{weights.folder} lacks {len(report['missing_keys'])} weights of a {config.model_type} model, "
-            f"such as {min(report['missing_keys'])}: fetch the checkpoint again"
-        )
-    if precision == "nf4":
-        _keep_unpacked(model)
+    model = load_model(weights.folder, precision, device)
     tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
     return Backbone(model, tokenizer, weights, precision)
-
-
-def _nf4() -> Any:
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-
-
-def _keep_unpacked(model: nn.Module) -> None:
-    """Keep 4-bit weights in the layout that has a gradient.
-
-    On a CPU with AVX512-bf16, bitsandbytes 0.50 repacks a Linear4bit at its first no-grad forward;
-    from then on training runs without an error on wrong gradients, and log-probabilities shift.
-    """
-    import bitsandbytes
-
-    for module in model.modules():
-        if isinstance(module, bitsandbytes.nn.Linear4bit):
-            module.support_avx512bf16_for_cpu = False

@@ -6,6 +6,7 @@ are fed as siblings under a tree mask, so that the cache is not copied once per 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -88,7 +89,7 @@ def _read(backbone: Backbone, rows: Sequence[Sequence[int]]) -> tuple[State, tor
     kept: list[torch.Tensor] = []
     plain = backbone.hidden
 
-    def keeping(*args: torch.Tensor) -> torch.Tensor:
+    def keeping(*args: Any) -> torch.Tensor:
         kept.append(plain(*args))
         return kept[-1]
 

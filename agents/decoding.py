@@ -82,7 +82,7 @@ def cut(cache: Any, length: int) -> None:
 
 def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
     """How many leading tokens all `rows` share, leaving at least one token in each."""
-    first, last = min(rows), max(rows)
+    first, last = min(rows, key=list), max(rows, key=list)
     limit = min(len(row) for row in rows) - 1
     return next((i for i in range(limit) if first[i] != last[i]), limit)
 

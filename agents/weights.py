@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agents import wheels
 from agents.errors import Unavailable
+from agents.quiet import quiet
 
 FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
 """What is taken of a hub repository: weights, configuration and tokenizer; no code, no pickle."""
@@ -51,11 +52,11 @@ def resolve(checkpoint: str, revision: str = "main") -> Weights:
         if isinstance(found, Weights):
             return found
         tried.append(found)
+    download = f", or download it where there is a hub: `hf download {checkpoint} --revision {revision}`"
     raise Unavailable(
         f"no weights for checkpoint {checkpoint!r}: " + "; ".join(text for text in tried if text) + ". "
         "Give a folder with config.json and *.safetensors as the checkpoint, or put it below the folder that "
-        "ARENA_MODELS names, or download it where the hub can be reached: "
-        f"`hf download {checkpoint} --revision {revision}`."
+        f"ARENA_MODELS names{download if _is_repository(checkpoint) else ''}."
     )
 
 
@@ -98,13 +99,21 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def _is_repository(checkpoint: str) -> bool:
+    return checkpoint.count("/") == 1 and not checkpoint.startswith((".", "/", "~"))
+
+
 def _hub_cache(checkpoint: str, revision: str) -> Weights | str:
+    if not _is_repository(checkpoint):
+        return "not the name of a hub repository (owner/name)"
     return _snapshot(checkpoint, revision, offline=True)
 
 
 def _hub(checkpoint: str, revision: str) -> Weights | str:
     from huggingface_hub import constants
 
+    if not _is_repository(checkpoint):
+        return ""
     if constants.HF_HUB_OFFLINE:
         return "the hub is switched off by HF_HUB_OFFLINE"
     return _snapshot(checkpoint, revision, offline=False)
@@ -113,8 +122,6 @@ def _hub(checkpoint: str, revision: str) -> Weights | str:
 def _snapshot(checkpoint: str, revision: str, *, offline: bool) -> Weights | str:
     from huggingface_hub import errors, snapshot_download
 
-    if checkpoint.count("/") != 1 or checkpoint.startswith((".", "/", "~")):
-        return "" if offline else "not the name of a hub repository (owner/name)"
     try:
         folder = Path(
             snapshot_download(checkpoint, revision=revision, local_files_only=offline, allow_patterns=FILES)
@@ -166,12 +173,13 @@ def once(folder: Path, make: Callable[[Path], Path]) -> None:
 
 
 def _convert_gguf(file: Path, folder: Path) -> Path:
-    """Write a GGUF checkpoint as safetensors in bf16; tokenizer and chat template come out of the file too."""
+    """Write a GGUF file as safetensors in bf16; tokenizer and chat template come out of the file too."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     # A model that came from a GGUF file still counts as quantised, and then it cannot be saved.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -179,6 +187,7 @@ def _convert_gguf(file: Path, folder: Path) -> Path:
     model.is_quantized = False
     model.to(torch.bfloat16)
     model.config.dtype = torch.bfloat16
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -4,7 +4,6 @@
 absolute `conf/` folder beside this package, so it works from a checkout, an editable install and a wheel.
 """
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from agents.errors import ConfigError
+from arena.spelling import did_you_mean
 
 CONF = Path(__file__).parents[1] / "conf"
 PROMPTS = Path(__file__).with_name("prompts")
@@ -23,10 +23,15 @@ HYDRA = {
     "run": {"dir": "runs/${hydra:runtime.choices.conf}"},
     "sweep": {"dir": "runs", "subdir": "${hydra:runtime.choices.conf}/${hydra:job.override_dirname}"},
     "job": {"name": "arena", "chdir": False, "config": {"override_dirname": {"exclude_keys": ["conf"]}}},
-    "job_logging": {"root": {"handlers": []}, "disable_existing_loggers": False},
-    "hydra_logging": {"root": {"handlers": []}, "disable_existing_loggers": False},
     "output_subdir": None,
 }
+
+DEFAULTS = [
+    "_self_",
+    {"conf": "smollm_duo"},
+    {"override hydra/job_logging": "none"},
+    {"override hydra/hydra_logging": "none"},
+]
 
 MAY_CHANGE = ("display", "dry_run", "save_every")
 """Keys that a continued run may have otherwise than at its start: they change no result."""
@@ -36,7 +41,7 @@ MAY_CHANGE = ("display", "dry_run", "save_every")
 class Run:
     """What a run of the arena is made of."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"conf": "smollm_duo"}])
+    defaults: list[Any] = field(default_factory=lambda: DEFAULTS)
     hydra: Any = field(default_factory=lambda: HYDRA)
     agents: dict[str, Any] = MISSING
     """Who talks: seat -> agent, in speaking order."""
@@ -71,11 +76,22 @@ class Run:
     """Only print what would be loaded and done."""
 
 
+@dataclass
+class Calibration(Run):
+    """What measuring a judge against people's labels is made of."""
+
+    pairs: list[str] = MISSING
+    """JSONL files of labelled pairs: prompt or messages, a, b, label (a, b or tie) or chosen, rejected."""
+    limit: int = 100
+    """Pairs taken of each file, drawn by the seed."""
+
+
 def register() -> None:
     """Make the schema and every conf known to Hydra."""
     OmegaConf.register_new_resolver("text", read_text, replace=True)
     store = ConfigStore.instance()
     store.store("run", Run)
+    store.store("calibration", Calibration)
     for name in confs():
         store.store(name, {"defaults": [f"/{name}"]}, group="conf", package="_global_")
 
@@ -115,9 +131,19 @@ def _flat(tree: Any, prefix: str) -> list[tuple[str, Any]]:
     ]
 
 
-def keys() -> list[str]:
-    """The top-level keys of a run."""
-    return sorted(set(Run.__dataclass_fields__) - {"defaults", "hydra"})
+def keys_beside(key: str, schema: str, arguments: list[str]) -> list[str]:
+    """The keys that can be set where `key` was tried, with the other arguments as they are."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    others = [a for a in arguments if "=" in a and a.lstrip("+~").partition("=")[0] != key]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(schema, overrides=others)
+    parent, _, _ = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    names = list(node) if isinstance(node, DictConfig) else []
+    return [f"{parent}.{name}" if parent else str(name) for name in names if not str(name).startswith("_")]
 
 
 def check_names(arguments: list[str]) -> None:
@@ -136,13 +162,11 @@ def check_names(arguments: list[str]) -> None:
 
 def unknown(kind: str, found: str, allowed: list[str]) -> str:
     """A sentence for a name that is not known: what was found, what was probably meant, what is allowed."""
-    near = difflib.get_close_matches(found, allowed, n=1, cutoff=0.5)
-    meant = f" — did you mean {near[0]!r}?" if near else "."
-    return f"unknown {kind} {found!r}{meant} Allowed are {', '.join(allowed)}"
+    return f"unknown {kind} {found!r}{did_you_mean(found, allowed)}; allowed are {', '.join(allowed)}"
 
 
-def explain(error: BaseException, cfg_keys: list[str]) -> str:
-    """One line for an error of Hydra or OmegaConf."""
+def explain(error: BaseException, schema: str, arguments: list[str]) -> str:
+    """One line for an error of Hydra or OmegaConf that came of `arguments`."""
     chain: list[BaseException] = []
     step: BaseException | None = error
     while step is not None and step not in chain:
@@ -155,7 +179,7 @@ def explain(error: BaseException, cfg_keys: list[str]) -> str:
         key = getattr(link, "key", None)
         if key is not None and "Key '" in str(link):
             full = str(getattr(link, "full_key", None) or key)
-            return unknown("key", full, cfg_keys)
+            return unknown("key", full, keys_beside(full, schema, arguments))
     lines = [
         text.strip() for link in (chain[0], chain[-1]) for text in str(link).splitlines() if text.strip()
     ]

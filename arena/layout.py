@@ -17,7 +17,7 @@ INDENT = 4
 
 _LABEL = 9
 _PLAIN = Console(width=100, color_system=None)
-_FLAGS = {"said": "bold", "chosen": "bold green", "rejected": "bold red", "truncated": "bold yellow"}
+_FLAGS = {"said": "bold reverse", "chosen": "bold green", "rejected": "bold red", "truncated": "bold yellow"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Layout:
             yield Text()
             yield self._rule(Text("other failures", "bold"))
             for failure in transcript.failures:
-                yield from self._wrapped(clean(failure.id, "red"), INDENT)
+                yield from self._wrapped(clean(failure.of, "red"), INDENT)
                 yield from self._failure(failure)
         yield Text()
 

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from arena.display import Display, Fields
-from arena.logline import replies, words
+from arena.logline import extent, words
 from arena.progress import Tally, duration
-from arena.terminal import clean, colours, one_line, stdout_console
+from arena.terminal import WIDTH, clean, colours, one_line, stdout_console
 from arena.wording import count
 
 SAID_LINES = 3
@@ -45,7 +45,7 @@ class Live(Display):
         self._failure = ""
         self._over = False
         self._region = Region(
-            console=self.console, get_renderable=self._drawn, refresh_per_second=2, vertical_overflow="crop"
+            console=self.console, get_renderable=self.drawn, refresh_per_second=2, vertical_overflow="crop"
         )
 
     def __enter__(self) -> Self:
@@ -80,7 +80,8 @@ class Live(Display):
             )
             self.console.print(line, soft_wrap=label in ("continue", "hint"))
 
-    def _drawn(self) -> RenderableType:
+    def drawn(self) -> RenderableType:
+        """The screen as it is now."""
         if not self._start:
             return Text("starting ...", "dim")
         return Group(*self._header(), self._table(), *self._turns(), *self._warnings(), *self._footer())
@@ -92,10 +93,9 @@ class Live(Display):
         seats = Text()
         for seat, model in at["seats"].items():
             seats.append(clean(seat, f"bold {self._colours[seat]}"))
-            seats.append(clean(f" {model}{' learns' if seat in at['learners'] else ''} · "))
+            seats.append(clean(f" {model}{' (learns)' if seat in at['learners'] else ''} · "))
         yield seats.append(clean(f"judge {at['judge']}"))
-        size = f"{count(at['dialogues'], 'dialogue')} of {count(at['turns'], 'turn')}"
-        yield clean(f"{size}, {replies(at['drafts'])} a turn", "dim")
+        yield clean(extent(at), "dim")
 
     def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -114,8 +114,8 @@ class Live(Display):
         fitting = max((self.console.height - used) // (SAID_LINES + 1), 1)
         for dialogue, speaker, text, rating in self._said[-fitting:]:
             rated = f" · {rating:.2f}" if rating is not None else ""
-            head = clean(speaker, f"bold {self._colours.get(speaker, 'white')}")
-            yield head.append(clean(f" {dialogue}{rated}", "dim"))
+            name = clean(speaker, f"bold {self._colours.get(speaker, 'white')}")
+            yield Text.assemble(name, clean(f" {dialogue}{rated}", "dim"))
             yield from self._shortened(text)
 
     def _shortened(self, text: str) -> Iterator[Text]:
@@ -135,16 +135,19 @@ class Live(Display):
         progress = self.progress
         facts = [f"{progress.done} of {count(progress.steps, 'step')}"]
         now = progress.clock()
-        if not self._over:
-            facts.append(f"ETA {duration(progress.remaining())}")
-        facts.append(f"since {duration((progress.heard if self._over else now) - progress.started)}")
+        if self._over:
+            facts.append(f"took {duration(progress.heard - progress.started)}")
+        else:
+            facts += [f"ETA {duration(progress.remaining())}", f"running {duration(now - progress.started)}"]
         if progress.failures:
             facts.append(f"{count(progress.failures, 'failure')}, last {self._failure}")
         if not self._over:
             facts.append(f"{self._last} {now - progress.heard:.0f} s ago")
         yield Text()
-        bar = ProgressBar(max(progress.steps, 1), progress.done, width=min(self.console.width, 100))
-        yield bar
+        line = Table.grid()
+        width = min(self.console.width, WIDTH)
+        line.add_row(ProgressBar(max(progress.steps, 1), progress.done, width, complete_style="green"))
+        yield line
         yield clean(" · ".join(facts), "dim")
 
 

@@ -28,19 +28,16 @@ def number(value: float | None, digits: int) -> str:
     return "none" if value is None else f"{value:.{digits}f}"
 
 
-def replies(drafts: object) -> str:
-    """How many replies are drafted per turn: one number, or one for each seat."""
-    return (
-        ", ".join(f"{seat} {n}" for seat, n in drafts.items()) if isinstance(drafts, Mapping) else str(drafts)
-    )
+def extent(start: Fields) -> str:
+    """How much is to be said, from the fields of a start."""
+    drafts = f", {count(start['drafts'], 'draft')} a turn of a learner" if start["learners"] else ""
+    return f"{count(start['dialogues'], 'dialogue')} of {count(start['turns'], 'turn')}{drafts}"
 
 
 def _start(at: Fields, progress: Progress) -> Lines:
     again = ", continued from its record" if at["resumed"] else ""
     yield "start", f"{at['conf']} in {at['folder']}{again}"
-    size = f"{count(at['dialogues'], 'dialogue')} of {count(at['turns'], 'turn')}"
-    steps = f"{count(at['steps'], 'step')}, seed {at['seed']}"
-    yield "start", f"{size}, {replies(at['drafts'])} a turn, {steps}"
+    yield "start", f"{extent(at)}, {count(at['steps'], 'step')}, seed {at['seed']}"
     for seat, model in at["seats"].items():
         yield "seat", f"{seat}: {model}{', learns' if seat in at['learners'] else ''}"
     yield "judge", str(at["judge"])

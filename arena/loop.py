@@ -179,9 +179,10 @@ def _exchange(
     return Exchange(dialogue, tuple(drafts), tuple(verdicts), drafts[said], preference, outcome)
 
 
-def _worth(turn: Turn, verdict: Verdict) -> tuple[bool, bool, float]:
-    """Said first: what has words, what was judged, what was judged best."""
-    return bool(turn.text), verdict.reward is not None, verdict.reward or 0.0
+def _worth(turn: Turn, verdict: Verdict) -> tuple[bool, bool, bool, float]:
+    """Said first: what has words, what was not cut, what was judged, what was judged best."""
+    judged = verdict.reward is not None
+    return bool(turn.text), not turn.reply.truncated, judged, verdict.reward or 0.0
 
 
 def _judge_performances(table: Table, seat: str, dialogues: Sequence[Dialogue]) -> Performed:

@@ -9,15 +9,11 @@ from typing import Any
 WINDOW = 8
 """Steps whose time is taken for the estimate of what remains."""
 
-REPLAYED = 0.05
-"""Seconds; a step of a resumed run that took less was read from the record."""
-
 
 @dataclass
 class Tally:
     """What one seat has done so far."""
 
-    steps: int = 0
     drafts: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -30,13 +26,14 @@ class Tally:
     """Of the last update."""
     margin: float | None = None
     """Of the last update."""
-    _ratings: list[tuple[float, int]] = field(default_factory=list)
+    ratings: list[tuple[float, int]] = field(default_factory=list)
+    """Of each step: the mean, and over how many exchanges."""
 
     @property
     def rating(self) -> float | None:
         """Mean over all exchanges that were rated."""
-        weight = sum(exchanges for _, exchanges in self._ratings)
-        return sum(rating * exchanges for rating, exchanges in self._ratings) / weight if weight else None
+        weight = sum(exchanges for _, exchanges in self.ratings)
+        return sum(rating * exchanges for rating, exchanges in self.ratings) / weight if weight else None
 
     @property
     def speed(self) -> float | None:
@@ -57,17 +54,14 @@ class Progress:
         self.tallies: dict[str, Tally] = {}
         self.steps = self.done = self.failures = 0
         self.started = self.heard = clock()
-        self._resumed = False
-        self._finished = self.started
-        self._times: list[float] = []
+        self._finished: list[tuple[int, float]] = []
 
     def take(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Count one event."""
         self.heard = self.clock()
         if kind == "start":
             self.tallies = {seat: Tally() for seat in fields["seats"]}
-            self.steps, self._resumed = fields["steps"], fields["resumed"]
-            self.started = self._finished = self.heard
+            self.steps, self.started = fields["steps"], self.heard
         elif kind == "drafted":
             tally = self.tallies[fields["seat"]]
             tally.drafts += fields["drafts"]
@@ -81,33 +75,35 @@ class Progress:
             tally.loss, tally.margin = fields["loss"], fields["margin"]
         elif kind == "failure":
             self.failures += 1
+        elif kind == "done":
+            self.done = self.steps
 
     def _exchanged(self, tally: Tally, fields: Mapping[str, Any]) -> None:
-        tally.steps += 1
+        # Steps are counted by their number: a step may have no dialogue, or lie before a restart.
+        self.done = fields["step"] + 1
         tally.pairs += fields["pairs"]
         tally.ties += fields["ties"]
         tally.abstained += fields["abstained"]
         if fields["rating"] is not None:
-            tally._ratings.append((fields["rating"], fields["exchanges"]))
-        took, self._finished = self.heard - self._finished, self.heard
-        self.done += 1
-        if not (self._resumed and took < REPLAYED):
-            self._times.append(took)
+            tally.ratings.append((fields["rating"], fields["exchanges"]))
+        self._finished = [*self._finished, (self.done, self.heard)][-WINDOW - 1 :]
 
     def steps_of(self, seat: str) -> str:
-        """Steps done of the seat's share, where every seat has the same."""
-        done = self.tallies[seat].steps
-        share, rest = divmod(self.steps, len(self.tallies))
-        return f"{done}" if rest else f"{done}/{share}"
+        """Steps that a seat has done, of all that it has: the seats take turns."""
+        seats = list(self.tallies)
+        done = (self.done + len(seats) - 1 - seats.index(seat)) // len(seats)
+        return f"{done}/{self.steps // len(seats)}"
 
     def remaining(self) -> float | None:
-        """Seconds until the last step is finished, None while that cannot be told."""
-        # The first step also loads weights, so it is counted only while it is the only one.
-        times = (self._times[1:] or self._times)[-WINDOW:]
-        if not times:
+        """Seconds until the last step is finished, None until a second step has been.
+
+        The first one is no measure: it also loads weights, and may have gone over a record.
+        """
+        if len(self._finished) < 2:
             return None
-        elapsed = self.clock() - self._finished
-        return max(sum(times) / len(times) * (self.steps - self.done) - elapsed, 0.0)
+        (first, began), (last, ended) = self._finished[0], self._finished[-1]
+        rate = (ended - began) / (last - first)
+        return max(rate * (self.steps - last) - (self.clock() - ended), 0.0)
 
 
 def duration(seconds: float | None) -> str:

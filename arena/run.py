@@ -7,7 +7,6 @@
 The run folder is runs/CONF; the same command again continues a run that was stopped.
 """
 
-import os
 import shlex
 import signal
 import sys
@@ -17,15 +16,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from agents.errors import ArenaError, ConfigError
+from agents.errors import ConfigError
 from arena import config
+from arena.command import command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from agents.base import Agent
     from agents.dialogue import Dialogue
-    from arena.console import Display
+    from arena.display import Display
     from arena.loop import Table
     from arena.rundir import RunFolder
     from arena.session import Stop
@@ -37,58 +37,8 @@ STOPPED = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: runs, and turns every error that a user can mend into one line."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    verbose = "-v" in given
-    if verbose:
-        given.remove("-v")
-    sys.exit(_guarded(given, verbose))
-
-
-def _guarded(arguments: list[str], verbose: bool) -> int:
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole instead of being printed by Hydra
-    config.register()
-    try:
-        config.check_names(arguments)
-        return _hydra(arguments)
-    except (HydraException, OmegaConfBaseException, ArenaError, OSError) as error:
-        if verbose:
-            raise
-        root = _root_cause(error)
-        user_error = isinstance(root, ConfigError | HydraException | OmegaConfBaseException)
-        print(f"error: {config.explain(error, config.keys())}", file=sys.stderr)
-        return 2 if user_error else 1
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """The ArenaError or OSError that Hydra wrapped, else the error itself."""
-    step: BaseException | None = error
-    while step is not None:
-        if isinstance(step, ArenaError | OSError):
-            return step
-        step = step.__cause__
-    return error
-
-
-def _hydra(arguments: list[str]) -> int:
-    import hydra
-
-    codes = []
-
-    @hydra.main(config_path=str(config.CONF), config_name="run", version_base="1.3")
-    def job(cfg: "DictConfig") -> float:
-        from hydra.core.hydra_config import HydraConfig
-
-        chosen = HydraConfig.get()
-        codes.append(run(cfg, str(chosen.runtime.choices["conf"]), Path(chosen.runtime.output_dir)))
-        return float(codes[-1])
-
-    sys.argv = [sys.argv[0], *arguments]
-    job()
-    return max(codes, default=0)
+    """The command line."""
+    command("run", run, arguments)
 
 
 def run(cfg: "DictConfig", conf: str, folder: Path) -> int:

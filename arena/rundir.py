@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from arena.records import Row, line, now
 
 TABLES = ("turns", "verdicts", "exchanges", "preferences", "failures", "steps", "metrics")
 KEEP_CHECKPOINTS = 2
+HEARTBEAT = 30.0
+"""Seconds between renewals of the heartbeat in `run.json`."""
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -58,7 +61,9 @@ class RunFolder:
         self._refuse_other(config, settings)
         self._files = {name: self._open(name) for name in TABLES}
         self.ids = {name: {row["id"] for row in self.rows(name)} for name in TABLES}
+        self._writing, self._closed = threading.Lock(), threading.Event()
         self._info: Row = {"schema": "arena.run/1", "attempt": self.info().get("attempt", 0) + 1}
+        self._heart = threading.Thread(target=self._beats, daemon=True)
 
     def rows(self, table: str) -> Iterator[Row]:
         """The rows of one of this folder's tables."""
@@ -93,8 +98,20 @@ class RunFolder:
 
     def describe(self, **changes: Any) -> None:
         """Update `run.json`, which is replaced as a whole."""
-        self._info |= {**changes, "heartbeat": now(), "pid": os.getpid()}
-        replace_text(self.path / "run.json", json.dumps(self._info, indent=1, ensure_ascii=False) + "\n")
+        with self._writing:
+            self._info |= {**changes, "heartbeat": now(), "pid": os.getpid()}
+            text = json.dumps(self._info, indent=1, ensure_ascii=False) + "\n"
+            replace_text(self.path / "run.json", text)
+        if self._heart.ident is None:
+            self._heart.start()
+
+    def _beats(self) -> None:
+        """Renew the heartbeat while a long step runs, so that readers can tell a slow run from a dead one."""
+        while not self._closed.wait(HEARTBEAT):
+            try:
+                self.describe()
+            except OSError:
+                return  # a full disk: the next row of the run meets it too, and says so
 
     def agree(self, what: str, value: Mapping[str, str]) -> None:
         """Keep `value` under a name at the start of a run; later refuse another one.
@@ -146,6 +163,9 @@ class RunFolder:
 
     def close(self) -> None:
         """Release the folder."""
+        self._closed.set()
+        if self._heart.is_alive():
+            self._heart.join()
         for descriptor in self._files.values():
             os.close(descriptor)
         os.close(self._lock)

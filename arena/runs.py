@@ -41,7 +41,7 @@ def find_run(name: str = "", root: Path = ROOT) -> Path:
             raise ConfigError(f"{name!r} is no run but holds {len(inner)}: name one, {_listed(inner)}")
     found = runs_below(root)
     names = [path.relative_to(root).as_posix() for path in found]
-    there = f"there is {_listed(found, root)}" if found else f"no runs in {str(root)!r} here"
+    there = f"runs here: {_listed(found, root)}" if found else f"no runs in {str(root)!r} here"
     raise ConfigError(f"{name!r} is no run{did_you_mean(name, names) or ';'} {there}")
 
 
@@ -68,7 +68,7 @@ def read_json(path: Path) -> Row:
 
 def state(info: Row) -> str:
     """The state of a run, from its `run.json`: a job that has fallen silent is dead, whatever it says."""
-    said = str(info.get("state", "state unknown"))
+    said = str(info.get("status", "status unknown"))
     if said != "running" or "heartbeat" not in info:
         return printable(said)
     silent = (datetime.now(UTC) - datetime.fromisoformat(info["heartbeat"])).total_seconds()

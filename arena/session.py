@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from arena import alarms, records
-from arena.console import Display
+from arena.display import Display
 from arena.loop import Drafted, Exchanged, Performed, Table
 from arena.rundir import RunFolder
 from arena.train.online_dpo import OnlineDPO

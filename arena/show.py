@@ -7,10 +7,11 @@ python -m arena.show demo all --json | jq -r 'select(.chosen).content'
 """
 
 import argparse
-import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -21,8 +22,9 @@ from agents.errors import ArenaError, ConfigError
 from agents.human import printable
 from arena.layout import Layout
 from arena.markdown import Markdown
+from arena.objects import Objects
 from arena.records import Row
-from arena.runs import find_run, read_json, state
+from arena.runs import ROOT, find_run, read_json, runs_below, state
 from arena.spelling import did_you_mean
 from arena.terminal import WIDTH, colours, stdout_console
 from arena.transcript import Draft, Run, Transcript
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m arena.show",
         description=summary,
-        epilog=f"examples:\n{examples}",
+        epilog="examples:\n" + textwrap.indent(examples, "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -110,75 +112,11 @@ class Form(Protocol):
         """A line about what was shown."""
 
 
-class Objects:
-    """JSON, one object per line; plain ASCII, so that no character of a text can do harm."""
-
-    def dialogue(self, transcript: Transcript, last: int | None = None) -> Iterator[str]:
-        """One object per draft."""
-        for played in transcript.rounds[-last:] if last else transcript.rounds:
-            for draft in played.drafts:
-                yield from self.match(transcript, draft)
-
-    def match(self, transcript: Transcript, draft: Draft) -> Iterator[str]:
-        """One object; what a draft without a verdict does not have is null, and `judged` is false."""
-        yield json.dumps(_joined(transcript, draft))
-
-    def prompt(
-        self, transcript: Transcript, speaker: str, messages: Sequence[Message], last: int | None = None
-    ) -> Iterator[str]:
-        """One object per dialogue."""
-        chosen = list(messages[-last:] if last else messages)
-        yield json.dumps({"dialogue": transcript.id, "speaker": speaker, "messages": chosen})
-
-    def note(self, text: str) -> Iterator[str]:
-        """Nothing: every line is an object."""
-        return iter(())
-
-
-def _joined(transcript: Transcript, draft: Draft) -> dict[str, object]:
-    turn, judged = draft.turn, draft.judged
-    verdict = judged.verdict if judged else None
-    return {
-        "id": turn.id,
-        "dialogue": transcript.id,
-        "topic": transcript.topic,
-        "turn": draft.number,
-        "step": draft.step,
-        "parent": turn.parent,
-        "speaker": turn.speaker,
-        "content": turn.text,
-        "thinking": turn.reply.thinking,
-        "finish": turn.reply.finish,
-        "tokens_out": draft.tokens,
-        "model": draft.model,
-        "adapter": turn.adapter,
-        "said": draft.said,
-        "chosen": draft.chosen,
-        "rejected": draft.rejected,
-        "outcome": draft.outcome,
-        "judged": verdict is not None,
-        "judge": judged.judge if judged else None,
-        "judge_model": verdict.judge if verdict else None,
-        "raw": verdict.raw if verdict else None,
-        "rating": verdict.rating if verdict else None,
-        "wim": verdict.wim if verdict else None,
-        "wim_status": verdict.wim_status if verdict else None,
-        "cosine": verdict.cosine if verdict else None,
-        "cosine_shuffled": verdict.cosine_shuffled if verdict else None,
-        "cosine_topic": verdict.cosine_topic if verdict else None,
-        "echo": verdict.echo if verdict else None,
-        "zeta": judged.zeta if judged else None,
-        "reward": verdict.reward if verdict else None,
-        "scale": verdict.scale if verdict else None,
-        "failures": [failure.what for failure in draft.failures],
-    }
-
-
 def _show(options: argparse.Namespace, console: Console) -> None:
     where = Where.parse(options.where) if options.where is not None else None
     if where and options.speaker:
         raise ConfigError("--where finds drafts, --as shows one prompt: take one of them")
-    run = Run(find_run(options.run))
+    run = Run(_folder(options.run))
     transcripts = _transcripts(run, options.dialogue or ("all" if where else ""))
     settings = read_json(run.path / "config.json")
     form = _form(options, run, settings, console)
@@ -189,6 +127,19 @@ def _show(options: argparse.Namespace, console: Console) -> None:
     else:
         pieces = (piece for each in transcripts for piece in form.dialogue(each, options.last))
     _write(console, pieces, page=not options.no_pager)
+
+
+def _folder(name: str) -> Path:
+    """The run folder; a dialogue in its place is answered with what to type."""
+    try:
+        return find_run(name)
+    except ConfigError as error:
+        newest = next(iter(runs_below(ROOT)), None)
+        if newest is None or name not in (*Run(newest).dialogues, "all"):
+            raise
+        raise ConfigError(
+            f"{error}; for {name} of the newest run: python -m arena.show {newest} {name}"
+        ) from None
 
 
 def _transcripts(run: Run, name: str) -> list[Transcript]:
@@ -208,7 +159,9 @@ def _transcripts(run: Run, name: str) -> list[Transcript]:
 def _form(options: argparse.Namespace, run: Run, settings: Row, console: Console) -> Form:
     info = read_json(run.path / "run.json")
     conf = info.get("conf", settings.get("conf", ""))
-    about = " · ".join(filter(None, [str(run.path), conf and f"conf {conf}", state(info)]))
+    alarms = ", ".join(info.get("alarms", {}))
+    facts = [str(run.path), conf and f"conf {conf}", state(info), alarms and f"ALARMS: {alarms}"]
+    about = " · ".join(filter(None, facts))
     normalisation = str(settings.get("judge.normalisation", "centred"))
     if options.json:
         return Objects()
@@ -225,7 +178,7 @@ def _matches(
     found = [(each, draft) for each, draft in drafts if where.holds(draft)]
     for each, draft in found[:first]:
         yield from form.match(each, draft)
-    shown = f", the first {first} are shown" if first and first < len(found) else ""
+    shown = f"; shown: the first {first}" if first and first < len(found) else ""
     yield from form.note(f"{len(found)} of {count(len(drafts), 'draft')} match {where.text}{shown}")
 
 

@@ -35,9 +35,20 @@ def one_line(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
 
 
+class Output(Console):
+    """A console whose reader may leave, as `head` does when it has enough."""
+
+    def on_broken_pipe(self) -> None:
+        """End quietly and well."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(0) from None
+
+
 def stdout_console() -> Console:
     """Standard output: as wide as the terminal, else `WIDTH`; what it cannot encode becomes `?`."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     width = None if sys.stdout.isatty() else WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    return Output(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)

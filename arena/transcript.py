@@ -3,7 +3,7 @@
 A folder can be read while a job writes to it: what is not on record yet is simply not there.
 """
 
-import re
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,14 +34,14 @@ class Judged:
         """The rating as the R of the equation, `""` where R is the reward already."""
         if self.verdict.rating is None or self.zeta == 0 or normalisation not in NORMALISATIONS:
             return ""
-        return f"R {normalise(self.verdict.rating, normalisation):.3f} = {self._normalised(normalisation)}"
+        return f"R {normalise(self.verdict.rating, normalisation):z.3f} = {self._normalised(normalisation)}"
 
     def equation(self, normalisation: str) -> str:
         """The reward with its numbers, or that they do not give it (to 1e-6)."""
         verdict, reward = self.verdict, self.verdict.reward
         assert verdict.rating is not None and reward is not None, "a verdict on record has both"
         if normalisation not in NORMALISATIONS:
-            return f"{reward:.3f}, by a normalisation that is not known here: {normalisation!r}"
+            return f"{reward:z.3f}, by a normalisation that is not known here: {normalisation!r}"
         quality = normalise(verdict.rating, normalisation)
         zeta, cosine = self.zeta, verdict.cosine or 0.0
         made = {
@@ -50,13 +50,13 @@ class Judged:
             "nothing_missing": (1 - zeta) * quality,
         }.get(verdict.scale)
         if made is None:
-            return f"{reward:.3f}, on the scale {verdict.scale!r}"
+            return f"{reward:z.3f}, on the scale {verdict.scale!r}"
         if abs(made - reward) > 1e-6:
             return f"{reward:.6f}, but rating, cosine and zeta {zeta:g} on record give {made:.6f}"
         if verdict.scale == "rating":
-            return f"{reward:.3f} = {self._normalised(normalisation)}"
-        cosine_term = f" + {zeta:g} x {cosine:.3f}" if verdict.scale == "rating+wim" else ""
-        return f"{reward:.3f} = (1 - {zeta:g}) x {quality:.3f}{cosine_term}"
+            return f"{reward:z.3f} = {self._normalised(normalisation)}"
+        cosine_term = f" + {zeta:g} x {cosine:z.3f}" if verdict.scale == "rating+wim" else ""
+        return f"{reward:z.3f} = (1 - {zeta:g}) x {quality:z.3f}{cosine_term}"
 
     def _normalised(self, normalisation: str) -> str:
         middle, width = NORMALISATIONS[normalisation]
@@ -67,7 +67,8 @@ class Judged:
 class Failure:
     """Something that did not become a number."""
 
-    id: str
+    of: str
+    """The id of the turn, or of the speaker's whole performance."""
     what: str
     """The reason."""
     by: str
@@ -156,7 +157,7 @@ class Transcript:
 
     id: str
     topic: str
-    """`""` until the first turn is on record as a whole."""
+    """`""` where it is not on record yet."""
     opener: str
     rounds: tuple[Round, ...]
     performances: tuple[Performance, ...] = ()
@@ -175,7 +176,7 @@ class Transcript:
             ArenaError: the topic is not on record yet.
         """
         if not self.topic:
-            raise ArenaError(f"the first turn of {self.id} is not on record yet: look again in a moment")
+            raise ArenaError(f"the topic of {self.id} is not on record yet: look again in a moment")
         last = max(i for i, each in enumerate(self.rounds) if each.speaker == speaker)
         dialogue = Dialogue(self.id, self.topic, self.opener)
         for each in self.rounds[:last]:
@@ -208,13 +209,26 @@ class Run:
             for row in rows(self.path / f"{name}.jsonl"):
                 if row["dialogue"] in found:
                     found[row["dialogue"]][name].append(row)
-        return [_transcript(id, tables, trained) for id, tables in found.items() if tables["turns"]]
+        topics = self._topics()
+        return [
+            _transcript(id, topics.get(id, ""), tables, trained)
+            for id, tables in found.items()
+            if tables["turns"]
+        ]
+
+    def _topics(self) -> dict[str, str]:
+        """The topics that the run began with; known before the first turn is decided."""
+        path = self.path / "topics.json"
+        topics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        return {f"d{number:04d}": topic for number, topic in enumerate(topics)}
 
 
-def _transcript(id: str, tables: Mapping[str, list[Row]], trained: set[tuple[str, int]]) -> Transcript:
+def _transcript(
+    id: str, topic: str, tables: Mapping[str, list[Row]], trained: set[tuple[str, int]]
+) -> Transcript:
     exchanges = {row["id"]: row for row in tables["exchanges"]}
     judged = {row["id"]: Judged(verdict_of(row), row["judge"], row["zeta"]) for row in tables["verdicts"]}
-    failures = [Failure(row["id"], row["what"], row["by"], row["raw"]) for row in tables["failures"]]
+    failures = [Failure(row["of"], row["what"], row["by"], row["raw"]) for row in tables["failures"]]
     turns: dict[int, list[Row]] = {}
     for row in tables["turns"]:
         turns.setdefault(row["turn"], []).append(row)
@@ -232,7 +246,7 @@ def _transcript(id: str, tables: Mapping[str, list[Row]], trained: set[tuple[str
     used |= {failure for performance in performances for failure in performance.failures}
     return Transcript(
         id,
-        first.get("topic", ""),
+        first.get("topic", topic),
         first.get("opener", rounds[0].speaker),
         rounds,
         tuple(p for p in performances if p.judged or p.failures),
@@ -265,14 +279,9 @@ def _round(
         for row in sorted(own, key=lambda row: (len(row["id"]), row["id"]))
     ]
     first = drafts[0]
-    used = {failure for draft in drafts for failure in draft.failures}
-    name = first.turn.id.removesuffix(first.letter)
-    loose = tuple(failure for failure in _about(failures, name) if failure not in used)
     updated = (first.turn.speaker, first.step) in trained
-    return Round(tuple(drafts), outcome, updated, loose)
+    return Round(tuple(drafts), outcome, updated, _about(failures, first.turn.id.removesuffix(first.letter)))
 
 
 def _about(failures: Iterable[Failure], id: str) -> tuple[Failure, ...]:
-    """The failures whose id is `id`, or begins with it and goes on after a mark."""
-    named = re.compile(rf"{re.escape(id)}(?![0-9A-Za-z])")
-    return tuple(failure for failure in failures if named.match(failure.id))
+    return tuple(failure for failure in failures if failure.of == id)

@@ -79,8 +79,9 @@ class Where:
         while True:
             match = _CONDITION.match(text, place)
             if match is None:
+                rest = repr(text[place:].strip()) if text[place:].strip() else "the end"
                 raise ConfigError(
-                    f"--where: expected a comparison such as rating<5 at {text[place:].strip()!r}; "
+                    f"--where: expected a comparison such as rating<5 at {rest}; "
                     f"a comparison is field, operator ({' '.join(OPERATORS)}) and value"
                 )
             conditions.append(_condition(match))

@@ -7,7 +7,7 @@ from arena.transcript import Draft, Failure, Judged, Round
 _NO_PAIR = {
     "": "no outcome on record yet",
     "abstained": "no pair: fewer than two drafts have a reward",
-    "truncated": "no pair: fewer than two whole drafts have a reward",
+    "truncated": "no pair: fewer than two drafts with a reward are not truncated",
     "scales": "no pair: the rewards are on different scales",
     "tie": "no pair: a tie",
 }
@@ -53,9 +53,9 @@ def remarks(judged: Judged, normalisation: str) -> Iterator[tuple[str, str]]:
     elif verdict.wim_status != "not_asked":
         yield "missing", f"({verdict.wim_status.replace('_', ' ')})"
     if verdict.cosine is not None and verdict.cosine_topic is not None:
-        shuffled = "none" if verdict.cosine_shuffled is None else f"{verdict.cosine_shuffled:.3f}"
-        controls = f"controls: shuffled {shuffled}, topic {verdict.cosine_topic:.3f}"
-        yield "cosine", f"{verdict.cosine:.3f} ({controls}), echo {verdict.echo:.2f}"
+        shuffled = "none" if verdict.cosine_shuffled is None else f"{verdict.cosine_shuffled:z.3f}"
+        controls = f"controls: shuffled {shuffled}, topic {verdict.cosine_topic:z.3f}"
+        yield "cosine", f"{verdict.cosine:z.3f} ({controls}), echo {verdict.echo:.2f}"
     yield "reward", judged.equation(normalisation)
 
 

@@ -51,6 +51,10 @@ class Judge:
         self.wim, self.zeta, self.normalisation, self.tie_margin = wim, zeta, normalisation, tie_margin
         self.agent, self.moving = agent, moving
 
+    def __str__(self) -> str:
+        """The rater's name and zeta."""
+        return f"{type(self.rater).__name__.lower()}, zeta {self.zeta:g}"
+
     def rate(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Verdict]:
         """One verdict per case by `agent`; a case with an empty answer is not judged.
 

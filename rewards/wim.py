@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agents.base import Agent
 from agents.dialogue import Message
+from agents.quiet import quiet
 from agents.weights import resolve
 from rewards.parse import parse_wim
 from rewards.rubric import Rubric
@@ -38,10 +39,12 @@ class Embedder:
 
     @cached_property
     def _model(self) -> Any:
-        from sentence_transformers import SentenceTransformer
+        with quiet():
+            from sentence_transformers import SentenceTransformer
 
         folder = resolve(self.checkpoint).folder
-        return SentenceTransformer(str(folder), device=self.device, local_files_only=True)
+        with quiet():
+            return SentenceTransformer(str(folder), device=self.device, local_files_only=True)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(texts, width) embeddings of unit length; a long text is the mean of its chunks."""

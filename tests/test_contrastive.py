@@ -61,14 +61,14 @@ def test_the_penalty_changes_what_is_said(folder: Path) -> None:
 
 
 def test_without_a_penalty_it_is_greedy(folder: Path) -> None:
-    """alpha = 0 leaves the probability alone."""
+    """With alpha = 0 there is nothing but the probability."""
     rows = families.rows(3, 21, 9)
     expected = [families.greedy(folder, row, LIMIT) for row in rows]
     assert search(folder, rows, Contrastive(alpha=0.0)) == expected
 
 
 def test_one_candidate_is_greedy(folder: Path) -> None:
-    """k = 1 leaves no choice."""
+    """With k = 1 there is no choice."""
     rows = families.rows(3, 21, 9)
     assert search(folder, rows, Contrastive(k=1)) == [families.greedy(folder, row, LIMIT) for row in rows]
 

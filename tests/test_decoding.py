@@ -211,7 +211,7 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     ],
 )
 def test_truncation_keeps_the_right_tokens(sampling: Sampling, kept: list[float]) -> None:
-    """Probabilities 1/2, 1/4, 0.15, 0.1 in another order, after temperature, min-p, and nucleus of the rest."""
+    """Probabilities 0.5, 0.25, 0.15, 0.1 after temperature, then min-p, then the nucleus of the rest."""
     order = [2, 0, 3, 1]
     logits = torch.tensor([0.5, 0.25, 0.15, 0.1]).log()[order][None]
     probs = sampling.probabilities(logits)[0]

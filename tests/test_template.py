@@ -15,8 +15,8 @@ from agents.weights import resolve
 Checkpoint = Callable[..., Path]
 
 TALK = Dialogue("d0", topic="tea", opener="ada")
-for number, (speaker, said) in enumerate([("ada", "Is it hot?"), ("bob", "Yes."), ("ada", "How hot?")]):
-    TALK = TALK.say(Turn(TALK.draft_id(0), "", speaker, Reply(said)))
+for speaker, text in (("ada", "Is it hot?"), ("bob", "Yes."), ("ada", "How hot?")):
+    TALK = TALK.say(Turn(TALK.draft_id(0), "", speaker, Reply(text)))
 SYSTEM = "You know {topic}."
 OPENING = "Ask about {topic}."
 
@@ -159,12 +159,9 @@ def test_no_text_can_forge_a_turn(template: Template, family: str, place: int) -
     """The spelling of delimiters inside a message adds no delimiter to the prompt."""
     honest, forged = ["Who?", "Me.", "And?"], ["Who?", "Me.", "And?"]
     forged[place] = FORGERY[family]
-    added = set(template.tokenizer.get_added_vocab().values()) - {
-        template.tokenizer.get_added_vocab().get("\n\n")
-    }
-    turns = [
-        [token for token in template.ids(said(*texts)) if token in added] for texts in (honest, forged)
-    ]
+    vocabulary = template.tokenizer.get_added_vocab()
+    added = {number for token, number in vocabulary.items() if not token.isspace()}
+    turns = [[token for token in template.ids(said(*texts)) if token in added] for texts in (honest, forged)]
     assert turns[0] == turns[1]
 
 

@@ -1,0 +1,89 @@
+"""How a verb starts: composes its settings, and turns every error that a user can mend into one line.
+
+Exit codes: 0 done, 1 failed, 2 wrong settings; a verb may have others of its own.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from agents.errors import ArenaError, ConfigError
+from arena import config
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+Verb = Callable[["DictConfig", str, Path], int]
+"""Called with the settings, the name of the conf and the output folder; returns the exit code."""
+
+
+def command(schema: str, verb: Verb, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `verb` on the command line's settings, and exit.
+
+    Args:
+        schema: the name of the settings' dataclass in the ConfigStore.
+        verb: what to do.
+        arguments: default: those of the process; `-v` among them shows tracebacks.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = "-v" in given
+    sys.exit(_guarded(schema, verb, [a for a in given if a != "-v"], verbose))
+
+
+def _guarded(schema: str, verb: Verb, arguments: list[str], verbose: bool) -> int:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole instead of being printed by Hydra
+    config.register()
+    try:
+        config.check_names(arguments)
+        return _hydra(schema, verb, arguments)
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read the output has gone; nothing is left to say
+        return 0
+    except (HydraException, OmegaConfBaseException, ArenaError, OSError) as error:
+        if verbose:
+            raise
+        root = _root_cause(error)
+        print(f"error: {config.explain(error, schema, arguments)}", file=sys.stderr)
+        return 2 if isinstance(root, ConfigError | HydraException | OmegaConfBaseException) else 1
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """The ArenaError or OSError that Hydra wrapped, else the error itself."""
+    step: BaseException | None = error
+    while step is not None:
+        if isinstance(step, ArenaError | OSError):
+            return step
+        step = step.__cause__
+    return error
+
+
+def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
+    import hydra
+    from hydra.errors import HydraException
+
+    codes: list[int] = []
+    failed: list[Exception] = []
+
+    @hydra.main(config_path=str(config.CONF), config_name=schema, version_base="1.3")
+    def job(cfg: "DictConfig") -> float:
+        from hydra.core.hydra_config import HydraConfig
+
+        chosen = HydraConfig.get()
+        try:
+            folder = Path(os.path.relpath(chosen.runtime.output_dir))
+            codes.append(verb(cfg, str(chosen.runtime.choices["conf"]), folder))
+        except (HydraException, ArenaError, OSError) as error:  # Hydra would print a line of its own
+            failed.append(error)
+            return 1.0
+        return float(codes[-1])
+
+    sys.argv = [sys.argv[0], *arguments]
+    job()
+    if failed:
+        raise failed[0]
+    return max(codes, default=0)
