@@ -39,6 +39,7 @@ class Backbone:
     """
 
     def __init__(self, model: Any, tokenizer: Any, weights: Weights, precision: str) -> None:
+        """Freeze the weights; adapters come later."""
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.weights = weights

@@ -21,6 +21,7 @@ class Agent:
     """Whether `rate` can read label probabilities (else a judge must parse text)."""
 
     def __init__(self, system: str = "", max_new_tokens: int = 256) -> None:
+        """Take the persona and the limit."""
         self.system = system
         self.max_new_tokens = max_new_tokens
 
@@ -61,7 +62,7 @@ class Agent:
         )
 
     def perplexity(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[float]:
-        """exp of the mean negative log-probability per token of each reply; at least 1."""
+        """Exp of the mean negative log-probability per token of each reply; at least 1."""
         return [math.exp(-sum(row) / len(row)) for row in self.logps(prompts, replies)]
 
     def rate(

@@ -23,6 +23,7 @@ class Expert(nn.Module):
     """One feed-forward expert: w2(act(w1 x) * w3 x)."""
 
     def __init__(self, config: Any) -> None:
+        """Lay out one expert."""
         super().__init__()
         self.w1 = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.w2 = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
@@ -39,6 +40,7 @@ class LinearExperts(nn.ModuleList):
     """The experts of one layer; each sees only the tokens that were routed to it."""
 
     def __init__(self, config: Any) -> None:
+        """Lay out the experts of one layer."""
         super().__init__(Expert(config) for _ in range(config.num_local_experts))
 
     def forward(self, hidden: torch.Tensor, chosen: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -75,6 +77,7 @@ class LinearMixtral(MixtralForCausalLM):
     config_class = LinearMixtralConfig
 
     def __init__(self, config: Any) -> None:
+        """Lay out the model, with linear experts."""
         super().__init__(config)
         for layer in self.model.layers:
             layer.mlp.experts = LinearExperts(config)

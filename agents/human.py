@@ -23,6 +23,7 @@ class Human(Agent):
     def __init__(
         self, system: str = "", show: Callable[[str], object] = print, ask: Callable[[str], str] = input
     ) -> None:
+        """Take the two ends of the keyboard."""
         super().__init__(system)
         self._show = show
         self._ask = ask

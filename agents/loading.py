@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from agents.errors import Unavailable
+from agents.quiet import quiet
 
 
 def load_model(folder: Path, precision: str, device: str) -> Any:
@@ -39,7 +40,8 @@ def load_model(folder: Path, precision: str, device: str) -> Any:
         model_class = LinearMixtral
         options["config"] = LinearMixtralConfig.of(config)
         options["key_mapping"] = CHECKPOINT_NAMES
-    model, report = model_class.from_pretrained(folder, output_loading_info=True, **options)
+    with quiet():
+        model, report = model_class.from_pretrained(folder, output_loading_info=True, **options)
     missing = report["missing_keys"]
     if missing:  # transformers would go on with random numbers
         raise Unavailable(

@@ -61,6 +61,7 @@ class Local(Agent):
         max_new_tokens: int = 256,
         batch_size: int = 16,
     ) -> None:
+        """Take the settings; nothing is loaded."""
         super().__init__(system, max_new_tokens)
         self.source = (checkpoint or self.checkpoint, revision or self.revision, precision, device)
         if not self.source[0]:

@@ -83,6 +83,7 @@ class Remote(Agent):
         in_flight: int = 8,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        """Take the settings; nothing is sent."""
         super().__init__(system, max_new_tokens)
         _check_url(url)
         for setting, value in (("timeout", timeout), ("attempts", attempts), ("in_flight", in_flight)):

@@ -15,6 +15,7 @@ class Scripted(Agent):
     """
 
     def __init__(self, lines: Sequence[str] | Callable[[Prompt, int], str], system: str = "") -> None:
+        """Take the script."""
         super().__init__(system)
         self.lines = lines
         self.heard: list[Prompt] = []

@@ -85,6 +85,7 @@ class Template:
         options: Mapping[str, Any] | None = None,
         spelled: Sequence[str] = (),
     ) -> None:
+        """Take the tokenizer and the policy."""
         self.tokenizer = tokenizer
         self.folds_system = folds_system
         self.options = dict(options or {})

@@ -20,7 +20,10 @@ def sigmoid(h: torch.Tensor, beta: float, margin: torch.Tensor) -> torch.Tensor:
 
 
 def ipo(h: torch.Tensor, beta: float, margin: torch.Tensor) -> torch.Tensor:
-    """(h - 1 / (2 beta))^2: IPO (Azar et al. 2023, Eq. 17), on sums over tokens as in the paper. (pairs,)."""
+    """(h - 1 / (2 beta))^2: IPO (Azar et al. 2023, Eq. 17), with h of log-ratios averaged over tokens. (pairs,).
+
+    The average keeps long completions from dominating; TRL reports that the authors mean it so.
+    """
     return (h - 1 / (2 * beta)) ** 2
 
 
@@ -55,3 +58,6 @@ LOSSES: dict[str, Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor]] =
     "exo": exo,
     "mse": mse,
 }
+
+PER_TOKEN = frozenset({"ipo"})
+"""Losses whose `h` is the difference of log-ratios averaged over each completion's tokens."""

@@ -153,7 +153,7 @@ class OnlineDPO:
         import torch
 
         from agents.scoring import completion_logps
-        from arena.train.losses import LOSSES
+        from arena.train.losses import LOSSES, PER_TOKEN
 
         sums = dict.fromkeys(("loss", "margin", "accuracy", "reward_chosen", "reward_rejected"), 0.0)
         log_ratio = tokens = 0.0
@@ -168,7 +168,12 @@ class OnlineDPO:
                 margins = [p.margin for p in preferences[start : start + self.micro_batch]]
                 ratios = completion_logps(backbone, batch) - ref  # (2 pairs, width)
                 chosen, rejected = ratios.sum(-1).chunk(2)  # (pairs,)
-                h = chosen - rejected
+                lengths = (
+                    batch.completion_mask.sum(-1)
+                    if self.loss_name in PER_TOKEN
+                    else ratios.new_ones(len(ratios))
+                )
+                h = torch.sub(*(ratios.sum(-1) / lengths).chunk(2))
                 losses = LOSSES[self.loss_name](h, self.beta, torch.tensor(margins, device=h.device))
                 (losses.sum() / len(preferences)).backward()  # type: ignore[no-untyped-call]
                 log_ratio += float(ratios.detach().sum())
