@@ -23,6 +23,7 @@ install_packages() {
     echo "no SLURM here: it takes root and apt-get to install ${PACKAGES[*]}" >&2
     exit "$UNAVAILABLE"
   fi
+  # In runlevel 1 Debian's packages leave their services alone.
   local apt=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq)
   local install=("${apt[@]}" install --yes --no-install-recommends "${PACKAGES[@]}")
   if ! "${install[@]}" >&2 && ! { "${apt[@]}" update && "${install[@]}"; } >&2; then
@@ -53,10 +54,7 @@ configure() {
   user=$(id -un) host=$(hostname -s) port=$(free_ports)
   (umask 077 && head -c 256 /dev/urandom >munge.key)
   for gpu in null zero; do echo "Name=gpu File=/dev/$gpu"; done >gres.conf
-  if [ "$(sbatch --version | grep -oE '[0-9]+' | head -n 1)" -ge 24 ]; then
-    echo CgroupPlugin=disabled >cgroup.conf # without it slurmd wants systemd; older ones do not know the word
-  fi
-  # cred_expire also says how long a requeued job waits; 120 s by default.
+  # A requeued job waits for as long as cred_expire says: 120 s by default, and with less than 5.
   cat >slurm.conf <<CONF
 ClusterName=arena
 SlurmUser=$user
@@ -64,7 +62,7 @@ SlurmdUser=$user
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$port
 SlurmdPort=$((port + 1))
-AuthInfo=socket=$PWD/munge.socket,cred_expire=3
+AuthInfo=socket=$PWD/munge.socket,cred_expire=5
 StateSaveLocation=$PWD/state
 SlurmdSpoolDir=$PWD/spool
 SlurmctldPidFile=$PWD/slurmctld.pid
@@ -83,6 +81,9 @@ GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=64 RealMemory=1000000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
+  if [ "$(sbatch --version | grep -oE '[0-9]+' | head -n 1)" -ge 24 ]; then
+    echo CgroupPlugin=disabled >cgroup.conf # without it slurmd wants systemd; older ones do not know the word
+  fi
 }
 
 start() {
@@ -114,7 +115,7 @@ stop() {
   fi
   for daemon in slurmd slurmctld munged; do
     while alive "$daemon.pid"; do
-      kill "$(cat "$daemon.pid")" 2>/dev/null || true
+      { kill "$(cat "$daemon.pid")" || true; } 2>/dev/null
       sleep 0.1
     done
   done

@@ -1,0 +1,69 @@
+"""The proof of learning, on real weights: a judge with a known taste, and the random judge beside it."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from agents.dialogue import Dialogue
+from agents.families import SmolLM
+from arena.loop import Exchanged, Table, converse
+from arena.topics import Shipped
+from arena.train.online_dpo import OnlineDPO
+from rewards.judge import Judge
+from rewards.rating import Pattern, Random, Rater
+
+QUESTION = r"\?\s*$"
+PERSONA = "You are an expert on this topic: {topic} Reply in one short sentence."
+OPENING = "{topic} Tell me your view, or ask me something."
+TOKENS = 40
+ROUNDS, BATCH, DRAFTS, HELD_OUT = 8, 12, 6, 60
+
+
+def share_of_questions(agent: SmolLM, topics: Sequence[str]) -> list[bool]:
+    """Whether one reply on each topic ends in a question; equal seeds for every call."""
+    prompts = [Dialogue("x", topic, "ada").seen_by("ada", PERSONA, OPENING) for topic in topics]
+    return [bool(re.search(QUESTION, reply.text)) for [reply] in agent.reply(prompts)]
+
+
+def difference(before: Sequence[bool], after: Sequence[bool]) -> tuple[float, float]:
+    """Paired difference of shares and the half width of its 95 % interval."""
+    steps = [int(b) - int(a) for a, b in zip(before, after, strict=True)]
+    mean = sum(steps) / len(steps)
+    variance = sum((step - mean) ** 2 for step in steps) / (len(steps) - 1)
+    return mean, 1.96 * math.sqrt(variance / len(steps))
+
+
+def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, float]:
+    """Online DPO over some rounds of one-turn dialogues; the change on topics that were not trained on."""
+    topics = Shipped()(ROUNDS * BATCH // 2 + HELD_OUT, 0, {})
+    held_out, train = topics[:HELD_OUT], topics[HELD_OUT:]
+    agent = SmolLM(checkpoint=checkpoint, system=PERSONA, max_new_tokens=TOKENS, batch_size=BATCH * DRAFTS)
+    learner = OnlineDPO(lr=3e-4)
+    learner.attach(agent, seat)
+    before = share_of_questions(agent, held_out)
+    for round_ in range(ROUNDS):
+        part = [train[(round_ * BATCH + i) % len(train)] for i in range(BATCH)]
+        dialogues = [Dialogue(f"r{round_:02d}{i:02d}", topic, seat) for i, topic in enumerate(part)]
+        table = Table({seat: agent, "other": agent}, Judge(rater), OPENING, 1, {seat: DRAFTS})
+        for event in converse(table, dialogues):
+            if isinstance(event, Exchanged):
+                learner.step([e.preference for e in event.exchanges if e.preference])
+    return difference(before, share_of_questions(agent, held_out))
+
+
+@pytest.mark.slow
+def test_replies_end_in_a_question_more_often_when_the_judge_likes_that(smollm2: str) -> None:
+    """The 95 % interval of the rise on held-out topics lies above zero, and the rise is no trifle."""
+    rise, half = train_and_measure(Pattern(QUESTION), "curious", smollm2)
+    print(f"questions: {rise:+.3f} ± {half:.3f}")
+    assert rise - half > 0.1
+
+
+@pytest.mark.slow
+def test_the_random_judge_teaches_no_questions(smollm2: str) -> None:
+    """The control: the same updates from random ratings leave the share within its interval."""
+    rise, half = train_and_measure(Random(), "aimless", smollm2)
+    print(f"random: {rise:+.3f} ± {half:.3f}")
+    assert rise - half <= 0.1
