@@ -13,6 +13,8 @@ Row = Mapping[str, Any]
 LN2 = math.log(2)
 UPDATES = 6
 """Updates of a seat before its loss is looked at."""
+MOVED = 0.01
+"""The least margin that counts: the policy prefers the chosen reply with probability 0.5025."""
 VERDICTS = 20
 """Verdicts before the judge's controls are looked at."""
 LOW_RATE = 1e-5
@@ -29,16 +31,21 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def loss_is_flat(metrics: Sequence[Row]) -> str | None:
-    """The loss of the later updates cannot be told from ln 2: the policy equals its reference."""
-    losses = [row["loss"] for row in metrics][1:]
-    if len(losses) < UPDATES - 1:
+    """The margin of the later updates cannot be told from 0, which for a sigmoid loss is a loss of ln 2.
+
+    The margin is looked at, since other losses start elsewhere. The first update is left out: its margin
+    is 0 for every policy.
+    """
+    later = metrics[1:]
+    if len(later) < UPDATES - 1:
         return None
-    mean, half = mean_interval(losses)
-    if abs(mean - LN2) > half:
+    mean, half = mean_interval([row["margin"] for row in later])
+    if mean - half > MOVED:
         return None
     return (
-        f"the loss of {len(losses)} updates is {mean:.4f} ± {half:.4f}, not to be told from ln 2 = {LN2:.4f}: "
-        "nothing has been learned that shows; more dialogues, more drafts or a higher train.lr may"
+        f"the margin of {len(later)} updates is {mean:+.4f} ± {half:.4f} and their loss "
+        f"{fmean(row['loss'] for row in later):.4f} (a sigmoid loss starts at ln 2 = {LN2:.4f}): nothing has "
+        "been learned that shows; more dialogues, more drafts or a higher train.lr may help"
     )
 
 
@@ -56,7 +63,7 @@ def length_drifts(steps: Sequence[Row]) -> str | None:
     if quarter < 2:
         return None
     first, last = fmean(lengths[:quarter]), fmean(lengths[-quarter:])
-    if abs(last / first - 1) <= DRIFT:
+    if abs(last - first) <= DRIFT * first:
         return None
     return f"replies went from {first:.0f} to {last:.0f} tokens: what is learned may be their length"
 
@@ -70,9 +77,10 @@ def many_are_truncated(steps: Sequence[Row]) -> str | None:
 
 
 def few_are_decided(steps: Sequence[Row]) -> str | None:
-    """Ties and abstentions leave few pairs."""
-    exchanges = sum(row["exchanges"] for row in steps)
-    lost = sum(row["ties"] + row["abstained"] for row in steps)
+    """Ties and abstentions leave few pairs of the turns that had more than one draft."""
+    compared = [row for row in steps if row["drafts"] > row["exchanges"]]
+    exchanges = sum(row["exchanges"] for row in compared)
+    lost = sum(row["ties"] + row["abstained"] for row in compared)
     if exchanges < 8 or lost <= SHARE * exchanges:
         return None
     return f"{lost} of {exchanges} turns ended in a tie or without a verdict: this judge tells little apart"
@@ -108,7 +116,7 @@ def wim_restates(verdicts: Sequence[Row]) -> str | None:
     echoes = [row["echo"] for row in verdicts if row["wim_status"] == "ok"]
     if len(echoes) < VERDICTS or fmean(echoes) <= 0.25:
         return None
-    return f"{fmean(echoes):.0%} of the words in threes of what is missing stand in the answers: the judge repeats them"
+    return f"{fmean(echoes):.0%} of what is missing, in threes of words, stands in the answers: it repeats"
 
 
 def wim_is_rare(verdicts: Sequence[Row]) -> str | None:

@@ -172,7 +172,9 @@ def _exchange(
     """Choose the pair, and say the best draft aloud: a dialogue follows the improving policy."""
     prompt = table.prompt(dialogue, seat)
     replies = [(turn.id, turn.reply) for turn in drafts]
-    preference, outcome = prefer(prompt, replies, verdicts, table.judge.tie_margin)
+    preference, outcome = prefer(
+        prompt, replies, verdicts, table.judge.tie_margin, table.judge.pair_truncated
+    )
     if len(drafts) == 1:
         outcome = "one_draft"
     said = max(range(len(drafts)), key=lambda i: _worth(drafts[i], verdicts[i]))
@@ -182,7 +184,7 @@ def _exchange(
 def _worth(turn: Turn, verdict: Verdict) -> tuple[bool, bool, bool, float]:
     """Said first: what has words, what was not cut, what was judged, what was judged best."""
     judged = verdict.reward is not None
-    return bool(turn.text), not turn.reply.truncated, judged, verdict.reward or 0.0
+    return bool(turn.text.strip()), not turn.reply.truncated, judged, verdict.reward or 0.0
 
 
 def _judge_performances(table: Table, seat: str, dialogues: Sequence[Dialogue]) -> Performed:

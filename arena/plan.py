@@ -1,4 +1,4 @@
-"""What a run will load and do: memory by part, turns, judge calls, time. Counted without weights."""
+"""What a run will load and do: memory by part, turns, judge calls. Counted without weights."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from arena.train.online_dpo import OnlineDPO
 
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""Bytes of one nf4 weight: 4 bits, an 8-bit scale per 64, a 32-bit scale per 256 of those (QLoRA, section 3)."""
+"""Bytes of one nf4 weight: 4 bits, 8 bits for a scale per 64, 32 per 256 of those (QLoRA, section 3)."""
 BYTES = {"nf4": NF4, "bf16": 2.0, "fp32": 4.0}
 CONTEXT = 1024
 """Tokens of one row that the plan reckons with for keys and values."""
@@ -48,7 +48,7 @@ class Work:
 def work(
     seats: Sequence[str], learners: Sequence[str], judge: Judge, dialogues: int, turns: int, drafts: int
 ) -> Work:
-    """Count drafts and judge calls of a run. The seats take equal shares of the turns, the opener the odd one."""
+    """Count drafts and judge calls of a run: the seats speak in turn, and open the dialogues in turn."""
     said = dialogues * turns
     drafted = 0
     for number in range(dialogues):
@@ -64,12 +64,13 @@ def memory(agents: Mapping[str, Agent], judge: Judge, learners: Mapping[str, "On
     from agents.local import Local
 
     parts: dict[tuple[str, ...], Part] = {}
+    shapes: dict[tuple[str, ...], Shape] = {}
     everyone: dict[str, Agent] = dict(agents) | ({"judge": judge.agent} if judge.agent else {})
     for seat, agent in everyone.items():
         if not isinstance(agent, Local):
             parts[(seat,)] = Part(f"{seat}: {agent.name}", 0.0, "elsewhere")
             continue
-        shape = Shape.of(agent)
+        shape = shapes[agent.source] = shapes.get(agent.source) or Shape.of(agent)
         seats = ", ".join(s for s, a in everyone.items() if isinstance(a, Local) and a.source == agent.source)
         bytes_ = shape.linear * BYTES[shape.precision] + shape.other * BYTES[shape.unquantised]
         how = f"{(shape.linear + shape.other) / 1e9:.2f} billion parameters, {shape.precision}"
@@ -138,7 +139,7 @@ class Shape:
             if config.model_type == "mixtral":
                 from agents.experts import LinearMixtral, LinearMixtralConfig
 
-                model = LinearMixtral(LinearMixtralConfig(**config.to_dict()))
+                model = LinearMixtral(LinearMixtralConfig.of(config))
             else:
                 model = AutoModelForCausalLM.from_config(config)
         widths: dict[str, tuple[int, int, int]] = {}

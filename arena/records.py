@@ -9,9 +9,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from agents.dialogue import Message, Reply, Turn
+from agents.errors import ArenaError
 from arena.loop import Exchange
 from arena.train.online_dpo import Update
 from rewards.verdict import Preference, Verdict
@@ -25,8 +27,16 @@ def now() -> str:
 
 
 def line(row: Mapping[str, Any]) -> bytes:
-    """A row as one line of JSON; lone surrogates are replaced, NaN is refused."""
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    """A row as one line of JSON; lone surrogates are replaced.
+
+    Raises:
+        ArenaError: a number is infinite or none at all, which no row may hold.
+    """
+    try:
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        bad = {key: value for key, value in row.items() if isinstance(value, float) and not isfinite(value)}
+        raise ArenaError(f"row {row.get('id')!r} is not written: {bad} is no finite number") from error
     return text.encode("utf-8", "replace") + b"\n"
 
 
@@ -70,6 +80,7 @@ def verdict_row(verdict: Verdict, *, judge: str, about: str, zeta: float, step: 
     A cosine that was not computed is 0.0, with `wim_status` saying why; `controls` says whether the
     shuffled control could be computed (it needs a second answer).
     """
+    assert verdict.rating is not None and verdict.reward is not None
     return {
         "schema": "arena.verdict/1",
         "id": verdict.id,
@@ -77,14 +88,14 @@ def verdict_row(verdict: Verdict, *, judge: str, about: str, zeta: float, step: 
         "about": about,
         "judge": judge,
         "judge_model": verdict.judge,
-        "rating": verdict.rating,
+        "rating": float(verdict.rating),
         "wim": verdict.wim,
         "wim_status": verdict.wim_status,
-        **{key: getattr(verdict, key) or 0.0 for key in _WIM_FLOATS},
+        **{key: float(getattr(verdict, key) or 0.0) for key in _WIM_FLOATS},
         "controls": verdict.cosine_shuffled is not None,
         "echo": float(verdict.echo),
         "zeta": float(zeta),
-        "reward": verdict.reward,
+        "reward": float(verdict.reward),
         "scale": verdict.scale,
         "raw": verdict.raw,
         "step": step,

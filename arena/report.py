@@ -1,7 +1,7 @@
 """The run's README.md: what came of it, and the card of its tables as a data set."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from math import isfinite
 from typing import Any
 
 from arena.alarms import mean_interval
@@ -50,10 +50,12 @@ def _card(tables: Sequence[str]) -> list[str]:
 
 
 def _mean(label: str, values: Sequence[float]) -> str | None:
-    if not values:
-        return None
+    return f"| {label} | {_interval(values, 3)} | {len(values)} |" if values else None
+
+
+def _interval(values: Sequence[float], digits: int) -> str:
     mean, half = mean_interval(values)
-    return f"| {label} | {mean:.3f} ± {half:.3f} | {len(values)} |"
+    return f"{mean:.{digits}f} ± {half:.{digits}f}" if isfinite(half) else f"{mean:.{digits}f}, one value"
 
 
 def _learning(metrics: Sequence[Row]) -> list[str]:
@@ -72,10 +74,10 @@ def _learning(metrics: Sequence[Row]) -> list[str]:
             seat,
             str(len(own)),
             str(sum(row["pairs"] for row in own)),
-            f"{fmean(row['loss'] for row in first):.4f}",
-            f"{fmean(row['loss'] for row in last):.4f}",
-            f"{fmean(row['margin'] for row in last):+.4f}",
-            f"{fmean(row['kl'] for row in last):+.4f}",
+            _interval([row["loss"] for row in first], 4),
+            _interval([row["loss"] for row in last], 4),
+            _interval([row["margin"] for row in last], 4),
+            _interval([row["kl"] for row in last], 4),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]

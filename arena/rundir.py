@@ -5,18 +5,20 @@ last line (a kill in the middle of a write) is moved aside when the folder is op
 appear whole or not at all. One process at a time writes to a folder.
 """
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from agents.errors import ArenaError, ConfigError
 from arena.records import Row, line, now
+from arena.runs import read_json
 
 TABLES = ("turns", "verdicts", "exchanges", "preferences", "failures", "steps", "metrics")
 KEEP_CHECKPOINTS = 2
@@ -28,7 +30,7 @@ def rows(path: Path) -> Iterator[Row]:
     """The rows of a table. An incomplete last line is left out (it is being written); a bad one is an error.
 
     Raises:
-        ArenaError: a complete line is not JSON; the message names file and line.
+        ArenaError: a complete line is not JSON, or no row; the message names file and line.
     """
     if not path.exists():
         return
@@ -37,11 +39,14 @@ def rows(path: Path) -> Iterator[Row]:
             if not text.endswith(b"\n"):
                 return
             try:
-                yield json.loads(text)
+                row = json.loads(text)
             except ValueError as error:
                 raise ArenaError(
                     f"{path}, line {number} is not JSON ({error}): mend or delete that line"
                 ) from error
+            if not isinstance(row, dict) or "id" not in row:
+                raise ArenaError(f"{path}, line {number} is no row with an id: mend or delete that line")
+            yield row
 
 
 class RunFolder:
@@ -57,12 +62,17 @@ class RunFolder:
         """Open or make the folder, refuse another config, repair torn tails."""
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = self._locked()
-        self._refuse_other(config, settings)
-        self._files = {name: self._open(name) for name in TABLES}
-        self.ids = {name: {row["id"] for row in self.rows(name)} for name in TABLES}
+        with ExitStack() as held:  # a folder that is refused is released again
+            held.callback(os.close, self._locked())
+            self._refuse_other(config, settings)
+            self._files: dict[str, int] = {}
+            for name in TABLES:
+                self._files[name] = self._open(name)
+                held.callback(os.close, self._files[name])
+            self.ids = {name: {row["id"] for row in self.rows(name)} for name in TABLES}
+            self._info: Row = {"schema": "arena.run/1", "attempt": self.info().get("attempt", 0) + 1}
+            self._held = held.pop_all()
         self._writing, self._closed = threading.Lock(), threading.Event()
-        self._info: Row = {"schema": "arena.run/1", "attempt": self.info().get("attempt", 0) + 1}
         self._heart = threading.Thread(target=self._beats, daemon=True)
 
     def rows(self, table: str) -> Iterator[Row]:
@@ -71,9 +81,7 @@ class RunFolder:
 
     def info(self) -> Row:
         """`run.json`: what the run is, its state, and its counts."""
-        path = self.path / "run.json"
-        found: Row = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return found
+        return read_json(self.path / "run.json")
 
     def append(self, table: str, row: Row) -> None:
         """Write one row and wait until it is on the disk; a row whose id is there already is left as it is.
@@ -89,7 +97,7 @@ class RunFolder:
         try:
             written = os.write(descriptor, data)
             if written < len(data):
-                raise OSError(28, "No space left on device", str(self.path / f"{table}.jsonl"))
+                raise OSError(errno.ENOSPC, "No space left on device", str(self.path / f"{table}.jsonl"))
             os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, start)
@@ -119,16 +127,10 @@ class RunFolder:
         Raises:
             ConfigError: the run was started with another value; names what differs.
         """
-        before = self.remember(what, lambda: dict(value))
-        changed = [
-            f"{key}: was {before.get(key)}, now {value.get(key)}"
-            for key in sorted({*before, *value})
-            if before.get(key) != value.get(key)
-        ]
-        if changed:
+        if changed := _changes(self.remember(what, lambda: dict(value)), value):
             raise ConfigError(
-                f"{self.path} was started with another {what}: {'; '.join(changed)}. A continued run must find "
-                "the same; use the machine and weights it began with, or a new folder: hydra.run.dir=runs/NAME"
+                f"{self.path} was started with another {what}: {changed}. A continued run must find "
+                "the same; use the machine and weights it began with, or a new folder: hydra.run.dir=NEW"
             )
 
     def remember(self, what: str, make: Callable[[], Any]) -> Any:
@@ -136,7 +138,7 @@ class RunFolder:
         path = self.path / f"{what}.json"
         if not path.exists():
             replace_text(path, json.dumps(make(), indent=1, ensure_ascii=False) + "\n")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
 
     def checkpoint(self) -> tuple[int, Path] | None:
         """(step, folder) of the newest checkpoint."""
@@ -144,7 +146,7 @@ class RunFolder:
         return (int(found[-1].name[5:]), found[-1]) if found else None
 
     def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> bool:
-        """Make the checkpoint of `step` by `write(folder)`, unless it is there; older ones are thinned out."""
+        """Make the checkpoint of `step` by `write(folder)`, unless it is there; old ones are thinned out."""
         parent = self.path / "checkpoints"
         final, scratch = parent / f"step-{step:06d}", parent / "writing"
         if final.exists():
@@ -152,9 +154,8 @@ class RunFolder:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         write(scratch)
-        for file in scratch.rglob("*"):
-            if file.is_file():
-                _sync(file)
+        for path in (*scratch.rglob("*"), scratch):
+            _sync(path)
         os.replace(scratch, final)
         _sync(parent)
         for old in sorted(parent.glob("step-??????"))[:-KEEP_CHECKPOINTS]:
@@ -166,15 +167,13 @@ class RunFolder:
         self._closed.set()
         if self._heart.is_alive():
             self._heart.join()
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        os.close(self._lock)
+        self._held.close()
 
     def _locked(self) -> int:
         descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(descriptor)
             raise ArenaError(
                 f"{self.path} is being written by another process (pid {self.info().get('pid', '?')}): "
@@ -187,16 +186,9 @@ class RunFolder:
         if not keys.exists():
             replace_text(path, config)
             replace_text(keys, json.dumps(settings, indent=1) + "\n")
-            return
-        before = json.loads(keys.read_text(encoding="utf-8"))
-        changed = [
-            f"{key} was {before.get(key, 'not set')!r}, now {settings.get(key, 'not set')!r}"
-            for key in sorted({*before, *settings})
-            if before.get(key) != settings.get(key)
-        ]
-        if changed:
+        elif changed := _changes(read_json(keys), settings):
             raise ConfigError(
-                f"{self.path} was started with other settings: {'; '.join(changed)}. Continue it with the "
+                f"{self.path} was started with other settings: {changed}. Continue it with the "
                 "settings it has, or give the new ones a folder of their own: hydra.run.dir=runs/NAME"
             )
 
@@ -213,15 +205,24 @@ class RunFolder:
         return descriptor
 
 
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What differs, key by key, in words; `""` if nothing does."""
+    return "; ".join(
+        f"{key} was {before.get(key, 'not set')!r}, now {after.get(key, 'not set')!r}"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    )
+
+
 def _end_of_last_line(path: Path) -> int:
     data = path.read_bytes()
     return data.rfind(b"\n") + 1
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a file as a whole: a reader sees the old text or the new one."""
+    """Replace a file as a whole: a reader sees the old text or the new one. Lone surrogates are replaced."""
     scratch = path.with_name(f".{path.name}.writing")
-    with scratch.open("w", encoding="utf-8") as file:
+    with scratch.open("w", encoding="utf-8", errors="replace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

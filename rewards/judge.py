@@ -25,6 +25,7 @@ class Judge:
         tie_margin: rewards this close are a tie, at least 0.
         agent: a third agent as the judge; None: the other expert judges.
         moving: whether an expert judges with its learning adapter on; a fixed judge has it off.
+        pair_truncated: whether drafts that were cut at the token limit may make a pair.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Judge:
         tie_margin: float = 0.0,
         agent: Agent | None = None,
         moving: bool = False,
+        pair_truncated: bool = False,
     ) -> None:
         """Check the settings."""
         if not 0 <= zeta <= 1:
@@ -45,11 +47,11 @@ class Judge:
         if normalisation not in NORMALISATIONS:
             allowed = ", ".join(NORMALISATIONS)
             raise ConfigError(f"normalisation={normalisation!r} is not known; allowed are {allowed}")
-        if tie_margin < 0:
+        if not tie_margin >= 0:
             raise ConfigError(f"tie_margin must be at least 0, got {tie_margin!r}")
         self.rater: Rater = rater or Labels()
         self.wim, self.zeta, self.normalisation, self.tie_margin = wim, zeta, normalisation, tie_margin
-        self.agent, self.moving = agent, moving
+        self.agent, self.moving, self.pair_truncated = agent, moving, pair_truncated
 
     def __str__(self) -> str:
         """The rater's name and zeta."""
@@ -64,7 +66,7 @@ class Judge:
             seeds: one per case, for what the judge samples.
         """
         verdicts = [Verdict(case.id, agent.name, status="empty_answer") for case in cases]
-        full = [i for i, case in enumerate(cases) if case.reply.text]
+        full = [i for i, case in enumerate(cases) if case.reply.text.strip()]
         if full:
             chosen, own = [cases[i] for i in full], [seeds[i] for i in full]
             ratings = self.rater(agent, chosen, own)

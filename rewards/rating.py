@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agents.base import Agent
 from agents.dialogue import Message, Reply
+from agents.errors import ConfigError
 from rewards.parse import parse_rating
 from rewards.rubric import FOLDER, Rubric
 from rewards.verdict import Case, Rating
@@ -57,9 +58,10 @@ class Labels:
 
     def _rating(self, probs: Sequence[float], mass: float) -> Rating:
         raw = f"mass {mass:.3f}; " + " ".join(f"{p:.3f}" for p in probs)
-        if mass < self.mass:
+        if not mass >= self.mass:  # so that a mass that is no number abstains as well
             return Rating(None, "no_rating_meant", raw)
-        return Rating(sum((i + 1) * p for i, p in enumerate(probs)), "ok", raw)
+        expected = sum((i + 1) * p for i, p in enumerate(probs))
+        return Rating(min(max(expected, 1.0), 10.0), "ok", raw)  # rounding may leave the scale
 
 
 class Text:
@@ -93,20 +95,26 @@ class Pmi:
 
     def __init__(self, scale: float = 1.0) -> None:
         """Take the scale."""
+        if not scale > 0:
+            raise ConfigError(f"Pmi's scale is in nats a token and must be above 0, got {scale!r}")
         self.scale = scale
 
     def __call__(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Rating]:
         """Rate by two scorings of each answer, as text (the judge may have another tokenizer)."""
         neutral = NEUTRAL.read_text(encoding="utf-8").strip()
         rated: list[Rating] = [Rating(None, "empty_answer")] * len(cases)
-        full = [i for i, case in enumerate(cases) if case.reply.text]
+        full = [i for i, case in enumerate(cases) if case.reply.text.strip()]
         replies = [Reply(cases[i].reply.text) for i in full]
         asked = [[Message(role="user", content=cases[i].question)] for i in full]
         plain = [[Message(role="user", content=neutral)] for _ in full]
         given, alone = agent.logps(asked, replies), agent.logps(plain, replies)
         for i, with_question, without in zip(full, given, alone, strict=True):
             pmi = (sum(with_question) - sum(without)) / len(with_question)
-            rated[i] = Rating(5.5 + 4.5 * math.tanh(pmi / self.scale), "ok", f"pmi {pmi:.4f} nats/token")
+            raw = f"pmi {pmi:.4f} nats/token"
+            if math.isnan(pmi):
+                rated[i] = Rating(None, "not_a_number", raw)
+            else:
+                rated[i] = Rating(5.5 + 4.5 * math.tanh(pmi / self.scale), "ok", raw)
         return rated
 
 
@@ -134,6 +142,8 @@ class Length:
 
     def __init__(self, half: float = 60.0) -> None:
         """Take the length in the middle of the scale."""
+        if not half > 0:
+            raise ConfigError(f"Length's half is a number of words and must be above 0, got {half!r}")
         self.half = half
 
     def __call__(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Rating]:
@@ -143,7 +153,7 @@ class Length:
 
 
 class Pattern:
-    """A rule: 10 where a regular expression is found in the answer, else 1. For experiments with a known best.
+    """A rule: 10 where a regular expression is found in the answer, else 1. For runs with a known best.
 
     Args:
         pattern: a regular expression, searched with DOTALL.
@@ -153,7 +163,10 @@ class Pattern:
 
     def __init__(self, pattern: str) -> None:
         """Compile the pattern."""
-        self.pattern = re.compile(pattern, re.DOTALL)
+        try:
+            self.pattern = re.compile(pattern, re.DOTALL)
+        except re.error as error:
+            raise ConfigError(f"pattern={pattern!r} is no regular expression: {error}") from error
 
     def __call__(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Rating]:
         """Search each answer."""

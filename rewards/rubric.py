@@ -5,6 +5,7 @@ placeholders {topic}, {question}, {conversation}, {reply}, and any number of pai
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,15 @@ from agents.errors import ConfigError
 from rewards.verdict import Case
 
 FOLDER = Path(__file__).with_name("prompts")
+FIELDS: Mapping[str, Callable[[Case], str]] = {
+    "topic": lambda case: case.topic,
+    "question": lambda case: case.question,
+    "conversation": lambda case: "\n".join(message["content"] for message in case.prompt),
+    "reply": lambda case: case.reply.text,
+}
+"""The placeholders of `[case]`."""
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _SECTION = re.compile(r"^\[(system|case|shot|answer)\]\n", re.MULTILINE)
 _DELIMITERS = re.compile(r"\[(?=\[)|\](?=\])|<(?=/?(?:answer|question|conversation)\b)", re.IGNORECASE)
 
@@ -32,7 +42,7 @@ class Rubric:
         """The shipped rubric `name`, or the one in the file that `name` is the path of.
 
         Raises:
-            ConfigError: there is no such rubric, or a section is missing.
+            ConfigError: there is no such rubric, or a section is missing, or a placeholder is not known.
         """
         path = FOLDER / f"{name}.txt"
         if not path.is_file():
@@ -43,11 +53,19 @@ class Rubric:
         pieces = _SECTION.split(path.read_text(encoding="utf-8"))[1:]
         sections = [(kind, text.strip()) for kind, text in zip(pieces[::2], pieces[1::2], strict=True)]
         texts = dict(sections)
-        shots = [text for kind, text in sections if kind == "shot"]
-        answers = [text for kind, text in sections if kind == "answer"]
-        if not {"system", "case"} <= texts.keys() or len(shots) != len(answers):
+        worked = [section for section in sections if section[0] in ("shot", "answer")]
+        shots, answers = worked[::2], worked[1::2]
+        paired = {kind for kind, _ in shots} <= {"shot"} and {kind for kind, _ in answers} <= {"answer"}
+        if not {"system", "case"} <= texts.keys() or not paired or len(shots) != len(answers):
             raise ConfigError(f"{path.name} needs [system], [case] and an [answer] after each [shot]")
-        return cls(name, texts["system"], texts["case"], tuple(zip(shots, answers, strict=True)))
+        found = set(_PLACEHOLDER.findall(texts["case"]))
+        if "reply" not in found or not found <= set(FIELDS):
+            raise ConfigError(
+                f"[case] of {path.name} has the placeholders {sorted(found)}; it needs {{reply}}, "
+                f"allowed are {', '.join(FIELDS)}"
+            )
+        pairs = tuple((shot, answer) for (_, shot), (_, answer) in zip(shots, answers, strict=True))
+        return cls(name, texts["system"], texts["case"], pairs)
 
     def ask(self, case: Case) -> list[Message]:
         """The prompt that asks a judge about `case`. Judged text is data: delimiters in it are broken up."""
@@ -55,13 +73,7 @@ class Rubric:
         for question, answer in self.shots:
             messages.append(Message(role="user", content=question))
             messages.append(Message(role="assistant", content=answer))
-        fields = {
-            "topic": case.topic,
-            "question": case.question,
-            "conversation": "\n".join(m["content"] for m in case.prompt),
-            "reply": case.reply.text,
-        }
-        text = re.sub(r"\{(\w+)\}", lambda m: neutral(fields[m.group(1)]), self.case)
+        text = _PLACEHOLDER.sub(lambda match: neutral(FIELDS[match.group(1)](case)), self.case)
         return [*messages, Message(role="user", content=text)]
 
 

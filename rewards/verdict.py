@@ -10,7 +10,7 @@ NORMALISATIONS = {
     "ancestor": (5.0, 5.0),
     "paper": (5.5, 5.5),
 }
-"""R = (rating - middle) / width: [-1, 1]; the ancestor's code, [-0.8, 1]; its paper's Eq. 9, [-0.82, 0.82]."""
+"""R = (rating - middle) / width: in [-1, 1]; as the ancestor's code, [-0.8, 1]; its Eq. 9, [-0.82, 0.82]."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,20 @@ def prefer(
     drafts: Sequence[tuple[str, Reply]],
     verdicts: Sequence[Verdict],
     tie_margin: float = 0.0,
+    pair_truncated: bool = False,
 ) -> tuple[Preference | None, str]:
     """The best and the worst of some drafts, or why there is no pair.
 
-    Verdicts without a reward make no pair, nor do drafts that were cut at the token limit, nor verdicts
-    on different scales (the scale that most verdicts share is taken), nor rewards within `tie_margin`.
+    Verdicts without a reward make no pair, nor do drafts that were cut at the token limit (unless they
+    may), nor verdicts on different scales (the scale that most verdicts share is taken), nor rewards
+    within `tie_margin`, nor drafts of the same words, whatever a judge says of them.
 
     Args:
         prompt: what the drafts answer, as the speaker saw it.
         drafts: (id, reply).
         verdicts: one per draft, in order.
         tie_margin: least difference of rewards that counts, at least 0.
+        pair_truncated: whether drafts that were cut at the token limit may be in a pair.
 
     Returns:
         The preference and `pair`; or None and `abstained`, `truncated`, `scales`, `tie`.
@@ -112,7 +115,7 @@ def prefer(
     judged = [(v.reward, i) for i, v in enumerate(verdicts) if v.reward is not None]
     if len(judged) < 2:
         return None, "abstained"
-    whole = [(reward, i) for reward, i in judged if not drafts[i][1].truncated]
+    whole = [(reward, i) for reward, i in judged if pair_truncated or not drafts[i][1].truncated]
     if len(whole) < 2:
         return None, "truncated"
     scales = [verdicts[i].scale for _, i in whole]
@@ -121,7 +124,7 @@ def prefer(
     if len(comparable) < 2:
         return None, "scales"
     (worst, low), (best, high) = min(comparable), max(comparable)
-    if best - worst <= tie_margin:
-        return None, "tie"
     (chosen_id, chosen), (rejected_id, rejected) = drafts[high], drafts[low]
+    if best - worst <= tie_margin or chosen.text == rejected.text:
+        return None, "tie"
     return Preference(tuple(prompt), chosen, rejected, best - worst, chosen_id, rejected_id), "pair"

@@ -4,6 +4,7 @@ Cosine rewards topical overlap, so every verdict also carries two controls: the 
 of another answer, and with the bare topic.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -19,12 +20,12 @@ from rewards.parse import parse_wim
 from rewards.rubric import Rubric
 from rewards.verdict import Case
 
-CHUNK = 150
-"""Words embedded at once; longer texts are the mean of their chunks, since encoders cut silently."""
+MARGIN = 16
+"""Tokens left free of what an encoder reads at once: special ones, and words that a cut makes longer."""
 
 
 class Embedder:
-    """Sentence embeddings of unit length.
+    """Sentence embeddings of unit length. Encoders cut long texts silently, so these are split first.
 
     Args:
         checkpoint: a sentence-transformers model, by a name for `agents.weights.resolve`.
@@ -47,14 +48,22 @@ class Embedder:
             return SentenceTransformer(str(folder), device=self.device, local_files_only=True)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(texts, width) embeddings of unit length; a long text is the mean of its chunks."""
-        words = [text.split() for text in texts]
-        chunks = [[w[i : i + CHUNK] for i in range(0, max(len(w), 1), CHUNK)] for w in words]
-        flat = [" ".join(chunk) for chunked in chunks for chunk in chunked]
+        """(texts, width) embeddings of unit length; a long text is the mean of its equal parts."""
+        parts = [self._split(text) for text in texts]
+        flat = [part for split in parts for part in split]
         vectors = self._model.encode(flat, normalize_embeddings=True, show_progress_bar=False, batch_size=16)
-        ends = np.cumsum([len(chunked) for chunked in chunks])[:-1]
+        ends = np.cumsum([len(split) for split in parts])[:-1]
         means = [part.mean(0) for part in np.split(vectors, ends)]
         return np.stack([mean / np.linalg.norm(mean) for mean in means]).astype(np.float32)
+
+    def _split(self, text: str) -> list[str]:
+        """`text` in the fewest parts of equal size that the encoder reads to their ends."""
+        tokenizer, most = self._model.tokenizer, self._model.max_seq_length - MARGIN
+        spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        starts = [start for start, _ in spans["offset_mapping"]]
+        count = max(1, math.ceil(len(starts) / most))
+        cuts = [starts[len(starts) * i // count] for i in range(1, count)]
+        return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
 class Wim:
@@ -81,11 +90,11 @@ class Wim:
     def ask(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[tuple[str, str]]:
         """(text, status) of each case, as `rewards.parse.parse_wim` reads it."""
         rubric = Rubric.load(self.rubric)
-        # A local judge goes on from the lead; small models else greet, agree or answer the question themselves.
+        # A local judge goes on from the lead; small models else greet, agree or answer the question.
         lead = [Message(role="assistant", content=self.lead)] if agent.reads_labels and self.lead else []
         prompts = [[*rubric.ask(case), *lead] for case in cases]
         replies = agent.reply(prompts, 1, seeds=seeds, max_new_tokens=self.max_new_tokens)
-        return [parse_wim(reply.text.strip().partition("\n")[0]) for [reply] in replies]
+        return [parse_wim(_first_line(reply.text.strip())) for [reply] in replies]
 
     def cosines(self, cases: Sequence[Case], wims: Sequence[str]) -> list[tuple[float, float, float]]:
         """Per case: cosine of the answer with its WIM, with another answer's WIM, with the topic.
@@ -105,6 +114,11 @@ class Wim:
             )
             for i, other in enumerate(others)
         ]
+
+
+def _first_line(text: str) -> str:
+    """The first line, in which a small judge has said it all; brackets may run over several."""
+    return text if "[[[" in text else text.partition("\n")[0]
 
 
 def _other(cases: Sequence[Case], place: int) -> int:

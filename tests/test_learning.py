@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from agents.decoding import Sampling
 from agents.dialogue import Dialogue
 from agents.families import SmolLM
 from arena.loop import Exchanged, Table, converse
@@ -15,10 +16,10 @@ from rewards.judge import Judge
 from rewards.rating import Pattern, Random, Rater
 
 QUESTION = r"\?\s*$"
-PERSONA = "You are an expert on this topic: {topic} Reply in one short sentence."
-OPENING = "{topic} Tell me your view, or ask me something."
+PERSONA = "You are an expert on this topic: {topic}"
+OPENING = "Hello! Shall we begin?"
 TOKENS = 40
-ROUNDS, BATCH, DRAFTS, HELD_OUT = 8, 12, 6, 60
+ROUNDS, BATCH, DRAFTS, HELD_OUT = 6, 8, 4, 60
 
 
 def share_of_questions(agent: SmolLM, topics: Sequence[str]) -> list[bool]:
@@ -37,14 +38,20 @@ def difference(before: Sequence[bool], after: Sequence[bool]) -> tuple[float, fl
 
 def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, float]:
     """Online DPO over some rounds of one-turn dialogues; the change on topics that were not trained on."""
-    topics = Shipped()(ROUNDS * BATCH // 2 + HELD_OUT, 0, {})
+    topics = Shipped()(ROUNDS * BATCH + HELD_OUT, 0, {})
     held_out, train = topics[:HELD_OUT], topics[HELD_OUT:]
-    agent = SmolLM(checkpoint=checkpoint, system=PERSONA, max_new_tokens=TOKENS, batch_size=BATCH * DRAFTS)
-    learner = OnlineDPO(lr=3e-4)
+    agent = SmolLM(
+        checkpoint=checkpoint,
+        system=PERSONA,
+        decoding=Sampling(temperature=0.9, min_p=0.1),
+        max_new_tokens=TOKENS,
+        batch_size=BATCH * DRAFTS,
+    )
+    learner = OnlineDPO(lr=5e-4, epochs=2)
     learner.attach(agent, seat)
     before = share_of_questions(agent, held_out)
     for round_ in range(ROUNDS):
-        part = [train[(round_ * BATCH + i) % len(train)] for i in range(BATCH)]
+        part = train[round_ * BATCH : (round_ + 1) * BATCH]
         dialogues = [Dialogue(f"r{round_:02d}{i:02d}", topic, seat) for i, topic in enumerate(part)]
         table = Table({seat: agent, "other": agent}, Judge(rater), OPENING, 1, {seat: DRAFTS})
         for event in converse(table, dialogues):
