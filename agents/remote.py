@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from agents.base import Agent, Prompt
 from agents.dialogue import Reply
+from agents.endpoint import allow
 from agents.errors import ConfigError, Unavailable
 from agents.human import printable
 from agents.template import conform, split_thinking
@@ -131,6 +132,7 @@ class Remote(Agent):
 
         # Without a key of ours the client would send the user's Hub token to this server, and perhaps
         # call the Hub to renew it: hence a stand-in for the key, and a header of None, which is not sent.
+        allow(self.url)
         headers: dict[str, Any] = {"authorization": None, **self._headers()}
         timeout: Any = httpx2.Timeout(self.timeout, connect=min(self.timeout, CONNECT_SECONDS))
         return InferenceClient(base_url=self.url, api_key="none", headers=headers, timeout=timeout)
@@ -161,7 +163,7 @@ class Remote(Agent):
 
     def _attempt(self, client: "InferenceClient", prompt: Prompt, seed: int, limit: int) -> Reply | _Fault:
         import httpx2
-        from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
+        from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
         conformed = conform(prompt, folds_system=False)
         try:
@@ -173,9 +175,6 @@ class Remote(Agent):
                 top_p=self.top_p,
                 seed=seed,
             )
-        except OfflineModeIsEnabled:
-            cure = "huggingface_hub then sends nothing at all: unset it for a run with a remote seat"
-            return _Fault("HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set", cure)
         except InferenceTimeoutError as error:
             if isinstance(error.__cause__, httpx2.ConnectTimeout):
                 return _Fault("no connection in time", UNREACHED, passes=True)

@@ -19,10 +19,17 @@ from arena.spelling import did_you_mean
 CONF = Path(__file__).parents[1] / "conf"
 PROMPTS = Path(__file__).with_name("prompts")
 
+MAY_CHANGE = ("display", "dry_run", "save_every")
+"""Keys that a continued run may have otherwise than at its start: they change no result."""
+
 HYDRA = {
     "run": {"dir": "runs/${hydra:runtime.choices.conf}"},
     "sweep": {"dir": "runs", "subdir": "${hydra:runtime.choices.conf}/${hydra:job.override_dirname}"},
-    "job": {"name": "arena", "chdir": False, "config": {"override_dirname": {"exclude_keys": ["conf"]}}},
+    "job": {
+        "name": "arena",
+        "chdir": False,
+        "config": {"override_dirname": {"exclude_keys": ["conf", *MAY_CHANGE]}},
+    },
     "output_subdir": None,
 }
 
@@ -32,9 +39,6 @@ DEFAULTS = [
     {"override hydra/job_logging": "none"},
     {"override hydra/hydra_logging": "none"},
 ]
-
-MAY_CHANGE = ("display", "dry_run", "save_every")
-"""Keys that a continued run may have otherwise than at its start: they change no result."""
 
 
 @dataclass

@@ -33,11 +33,34 @@ class Part:
 class Work:
     """How much a run asks of its agents."""
 
-    turns: int
-    """Turns that are said."""
-    drafts: int
-    ratings: int
-    wims: int
+    turns_of: Mapping[str, int]
+    """Turns that each seat says."""
+    drafts_of: Mapping[str, int]
+    """Replies that each seat writes."""
+    verdicts_of: Mapping[str, int]
+    """Answers that each seat judges, or `judge`."""
+    asks_ratings: bool
+    asks_wim: bool
+
+    @property
+    def turns(self) -> int:
+        """Turns that are said."""
+        return sum(self.turns_of.values())
+
+    @property
+    def drafts(self) -> int:
+        """Replies that are written."""
+        return sum(self.drafts_of.values())
+
+    @property
+    def ratings(self) -> int:
+        """Ratings that a judge is asked for."""
+        return sum(self.verdicts_of.values()) if self.asks_ratings else 0
+
+    @property
+    def wims(self) -> int:
+        """Times that a judge is asked what is missing."""
+        return sum(self.verdicts_of.values()) if self.asks_wim else 0
 
     @property
     def judge_calls(self) -> int:
@@ -49,14 +72,20 @@ def work(
     seats: Sequence[str], learners: Sequence[str], judge: Judge, dialogues: int, turns: int, drafts: int
 ) -> Work:
     """Count drafts and judge calls of a run: the seats speak in turn, and open the dialogues in turn."""
-    said = dialogues * turns
-    drafted = 0
+    turns_of = dict.fromkeys(seats, 0)
+    performances = dict.fromkeys(seats, 0)
     for number in range(dialogues):
-        for turn in range(turns):
-            seat = seats[(number + turn) % len(seats)]
-            drafted += drafts if seat in learners else 1
-    judged = drafted + dialogues * min(len(seats), turns)
-    return Work(said, drafted, judged if judge.rater.asks else 0, judged if judge.wim else 0)
+        speakers = [seats[(number + turn) % len(seats)] for turn in range(turns)]
+        for seat in speakers:
+            turns_of[seat] += 1
+        for seat in set(speakers):
+            performances[seat] += 1
+    drafts_of = {seat: count * (drafts if seat in learners else 1) for seat, count in turns_of.items()}
+    verdicts_of: dict[str, int] = {}
+    for place, seat in enumerate(seats):
+        by = "judge" if judge.agent is not None else seats[(place + 1) % len(seats)]
+        verdicts_of[by] = verdicts_of.get(by, 0) + drafts_of[seat] + performances[seat]
+    return Work(turns_of, drafts_of, verdicts_of, judge.rater.asks, judge.wim is not None)
 
 
 def memory(agents: Mapping[str, Agent], judge: Judge, learners: Mapping[str, "OnlineDPO"]) -> list[Part]:

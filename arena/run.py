@@ -50,9 +50,11 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
+    from agents import backbone
     from arena.console import choose
     from arena.rundir import opened
 
+    backbone.load.cache_clear()  # another run of this process may have left its adapters on the weights
     OmegaConf.resolve(cfg)
     seats: dict[str, Agent] = {seat: instantiate(part) for seat, part in cfg.agents.items()}
     judge: Judge = instantiate(cfg.judge)
@@ -88,6 +90,8 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
         )
         for seat, learner in learners.items():
             learner.attach(seats[seat], seat)
+        if not table.told:
+            display.say("note", text=_forecast(cfg, seats, judge, learners))
         return _play(files, table, dialogues, learners, display, stop, cfg, conf, started)
 
 
@@ -216,6 +220,22 @@ def _print_plan(
     for line in plan.lines(plan.memory(seats, judge, learners), asked):
         print(line)
     return 0
+
+
+def _forecast(
+    cfg: "DictConfig",
+    seats: Mapping[str, "Agent"],
+    judge: "Judge",
+    learners: Mapping[str, "OnlineDPO"],
+) -> str:
+    """How long the run will take, measured before it starts."""
+    from arena import pace, plan
+
+    asked = plan.work(list(seats), list(learners), judge, cfg.dialogues, cfg.turns, cfg.drafts)
+    rows = max(1, cfg.dialogues // len(seats)) * cfg.drafts
+    found, speeds = pace.minutes(seats, judge, asked, list(learners), rows)
+    about = f"{found:.1f} minutes" if found < 120 else f"{found / 60:.1f} hours"
+    return f"this will take about {about}: {speeds}" if speeds else "the time depends on the endpoints"
 
 
 class _signals:

@@ -129,8 +129,8 @@ class RunFolder:
         """
         if changed := _changes(self.remember(what, lambda: dict(value)), value):
             raise ConfigError(
-                f"{self.path} was started with another {what}: {changed}. A continued run must find "
-                "the same; use the machine and weights it began with, or a new folder: hydra.run.dir=NEW"
+                f"{self.path} was started with another {what}: {changed}. A continued run must find the "
+                "same; use the machine and weights it began with, or a new folder: hydra.run.dir=runs/NAME"
             )
 
     def remember(self, what: str, make: Callable[[], Any]) -> Any:

@@ -19,7 +19,7 @@ QUESTION = r"\?\s*$"
 PERSONA = "You are an expert on this topic: {topic}"
 OPENING = "Hello! Shall we begin?"
 TOKENS = 40
-ROUNDS, BATCH, DRAFTS, HELD_OUT = 6, 8, 4, 60
+ROUNDS, BATCH, DRAFTS, HELD_OUT = 4, 8, 4, 60
 
 
 def share_of_questions(agent: SmolLM, topics: Sequence[str]) -> list[bool]:
@@ -53,7 +53,7 @@ def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, 
     for round_ in range(ROUNDS):
         part = train[round_ * BATCH : (round_ + 1) * BATCH]
         dialogues = [Dialogue(f"r{round_:02d}{i:02d}", topic, seat) for i, topic in enumerate(part)]
-        table = Table({seat: agent, "other": agent}, Judge(rater), OPENING, 1, {seat: DRAFTS})
+        table = Table({seat: agent, "other": agent}, Judge(rater, pair_truncated=True), OPENING, 1, {seat: DRAFTS})
         for event in converse(table, dialogues):
             if isinstance(event, Exchanged):
                 learner.step([e.preference for e in event.exchanges if e.preference])

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from chat_server import Answer, Endpoint, completion, serve
-from huggingface_hub import constants
+from huggingface_hub import constants, get_session
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from agents.dialogue import Message
 from agents.errors import ConfigError, Unavailable
@@ -264,12 +265,22 @@ def test_a_passing_refusal_may_have_any_body(endpoint: Endpoint, body: Any) -> N
     assert reply.text == "now"
 
 
-def test_the_offline_switch_of_the_hub_is_named(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client obeys it for every server."""
+def test_an_endpoint_is_asked_when_the_hub_is_switched_off(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compute nodes set HF_HUB_OFFLINE; a server that was named is not the hub."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(Unavailable, match="HF_HUB_OFFLINE"):
-        endpoint.seat().reply([ask("hi")])
-    assert endpoint.asked == []
+    endpoint.seat().reply([ask("hi")])
+    assert len(endpoint.asked) == 1
+
+
+def test_the_hub_stays_off_beside_an_endpoint(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the host and port that a seat names are let through."""
+    endpoint.seat().reply([ask("hi")])
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(OfflineModeIsEnabled):
+        get_session().get("http://127.0.0.1:9/")
+
 
 
 @pytest.mark.parametrize(

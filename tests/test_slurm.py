@@ -7,23 +7,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster import PATIENCE, SCRIPT, Cluster
 
 from arena.rundir import TABLES, rows
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = "jobs/arena.sh"
-PATIENCE = 120.0
-"""Seconds after which something that has not happened will not happen."""
-
 TALK = (
     "judge=random precision=fp32 device=cpu dialogues=4 turns=10 drafts=4 seed=1 save_every=3 display=plain "
     "agents.ada.checkpoint=tiny agents.bob.checkpoint=tiny "
@@ -31,68 +26,12 @@ TALK = (
 ).split()
 """A run that trains both seats in about five seconds; its weights are below ARENA_MODELS."""
 
-STAND_IN = """\
-#!/usr/bin/env bash
-# In place of python: notes its arguments and some of its environment; runs until SIGTERM unless it is a restart.
+STAND_IN = r"""#!/usr/bin/env bash
 [ "$RUDE" ] || trap 'exit 75' TERM
-{ printf '%s\\n' "$@"; env | grep -E '^(OMP_NUM_THREADS|HF_HUB_OFFLINE|CUDA_VISIBLE_DEVICES|SLURM_TMPDIR)='; } >>"$NOTES"
-echo ---- >>"$NOTES"
-[ -n "${SLURM_RESTART_COUNT:-}${ARENA_RESTARTS:-}" ] && exit 0
-while sleep 0.1; do :; done
+{ printf '%s\n' "$@"; env; echo ----; } >>"$NOTES"
+[ "${SLURM_RESTART_COUNT-}${ARENA_RESTARTS-}" ] || while sleep 0.1; do :; done
 """
-
-
-@dataclass
-class Cluster:
-    """The throw-away SLURM, and a checkout to submit from: links to the real one, with its own logs and runs."""
-
-    checkout: Path
-    environment: Mapping[str, str]
-    jobs: list[str] = field(default_factory=list)
-
-    def run(self, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """A command at the root of the checkout."""
-        environment = {**self.environment, **variables}
-        return subprocess.run(
-            command, cwd=self.checkout, env=environment, text=True, capture_output=True, timeout=PATIENCE
-        )
-
-    def submit(self, *arguments: str, options: tuple[str, ...] = (), **variables: str) -> str:
-        """The number of a new job of jobs/arena.sh."""
-        command = ("sbatch", "--parsable", "--cpus-per-task=1", "--mem=2G", *options, SCRIPT, *arguments)
-        done = self.run(*command, **variables)
-        assert done.returncode == 0, done.stderr
-        self.jobs.append(done.stdout.strip())
-        return self.jobs[-1]
-
-    def show(self, job: str) -> dict[str, str]:
-        """What SLURM says of a job."""
-        text = self.run("scontrol", "show", "job", "--oneliner", job).stdout
-        return dict(re.findall(r"(\w+)=(\S*)", text))
-
-    def log(self, job: str) -> str:
-        """What a job has printed so far."""
-        path = self.checkout / "logs" / f"arena-{job}.out"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-
-    def state(self, job: str) -> str:
-        """The state in which a job ended."""
-        going = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "REQUEUED")
-        self.await_(lambda: self.show(job)["JobState"] not in going)
-        return self.show(job)["JobState"]
-
-    def await_(self, happened: Callable[[], bool]) -> None:
-        """Wait until something has happened."""
-        end = time.monotonic() + PATIENCE
-        while not happened():
-            assert time.monotonic() < end, "waited in vain"
-            time.sleep(0.1)
-
-    def describe(self) -> None:
-        """Print all there is to know about the jobs so far."""
-        for job in self.jobs:
-            print(self.run("scontrol", "show", "job", job).stdout, self.log(job), sep="\n")
-        self.jobs.clear()
+"""In place of python: notes its arguments and its environment; runs until SIGTERM unless it is a restart."""
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +43,17 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (checkout / "logs").mkdir()
     folder = tempfile.mkdtemp(prefix="slurm-")  # munge wants its socket where everybody can reach it
     script = str(ROOT / "tests" / "slurm.sh")
-    up = subprocess.run([script, "up", folder], text=True, capture_output=True, timeout=600)
-    if up.returncode == 69:
-        pytest.skip(up.stderr.strip().splitlines()[-1])
-    assert up.returncode == 0, up.stderr
-    ours = ("SLURM_", "SBATCH_", "ARENA_", "HF_", "OMP_", "CUDA_")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    yield Cluster(checkout, {**environment, "SLURM_CONF": up.stdout.strip(), "ARENA_VENV": sys.prefix})
-    subprocess.run([script, "down", folder], check=True, timeout=PATIENCE)
-    shutil.rmtree(folder)
+    try:
+        up = subprocess.run([script, "up", folder], text=True, capture_output=True, timeout=600)
+        if up.returncode == 69:
+            pytest.skip(up.stderr.strip().splitlines()[-1])
+        assert up.returncode == 0, up.stderr
+        ours = ("SLURM_", "SBATCH_", "ARENA_", "HF_", "OMP_", "CUDA_")
+        others = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        yield Cluster(checkout, {**others, "SLURM_CONF": up.stdout.strip(), "ARENA_VENV": sys.prefix})
+    finally:
+        subprocess.run([script, "down", folder], check=True, timeout=PATIENCE)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -124,7 +65,7 @@ def cluster(slurm: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for ARENA_MODELS with the checkpoint `tiny`, which ends its turns often enough to be paired."""
+    """A folder for ARENA_MODELS: in it `tiny`, which ends its turns often enough to be paired."""
     import families
     from safetensors.torch import load_file, save_file
 
@@ -194,8 +135,8 @@ def test_a_job_runs_the_local_command_and_logs_below_logs(cluster: Cluster, unst
     assert info["status"] == "done"
     assert counts["turns"] == 4 * 10 * 4
     assert counts["metrics"] >= 6
-    [log] = (cluster.checkout / "logs").glob("arena-*.out")
-    assert "done" in log.read_text(encoding="utf-8", errors="replace")
+    logs = [path.read_text(encoding="utf-8") for path in (cluster.checkout / "logs").glob("arena-*.out")]
+    assert any(re.search("done +runs/smollm_duo", log) for log in logs)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +156,7 @@ def test_a_stopped_job_goes_on_to_what_an_unstopped_one_gives(
     assert (info["status"], info["attempt"]) == ("done", 2)
     assert contents(run) == contents(unstopped)
     assert adapters(run) == adapters(unstopped)
+    assert adapters(run).keys() == {"ada", "bob"}
 
 
 def test_weights_are_staged_on_the_node_and_removed_again(cluster: Cluster, models: Path) -> None:
@@ -251,7 +193,7 @@ def test_the_step_gets_the_threads_and_gpus_of_the_job_and_no_hub(
     cluster: Cluster, stand_in: dict[str, str]
 ) -> None:
     """The node pretends to have GPUs."""
-    job = cluster.submit(options=("--cpus-per-task=3", "--gpus-per-node=2"), **stand_in)
+    job = cluster.submit(options="--cpus-per-task=3 --gpus-per-node=2", **stand_in)
     cluster.await_(lambda: len(notes(stand_in)) == 1)
     cluster.run("scancel", job)
     assert {"OMP_NUM_THREADS=3", "CUDA_VISIBLE_DEVICES=0,1", "HF_HUB_OFFLINE=1"} <= {*notes(stand_in)[0]}
@@ -269,18 +211,18 @@ def test_a_signal_before_the_program_can_take_it_restarts_the_job(
 
 
 def test_where_requeueing_is_refused_a_new_job_goes_on(cluster: Cluster, stand_in: dict[str, str]) -> None:
-    """The new job has the arguments, the resources and the successful end; the old one does not count as done."""
-    options = ("--no-requeue", "--gpus-per-node=1", "--time=7", "--mem=3G", "--job-name=of mine")
-    job = cluster.submit("a b", options=(*options, "--output=logs/arena-%j.out"), **stand_in)
+    """The new job has the arguments and the resources, and ends well; the old one does not count as done."""
+    options = "--no-requeue --gpus-per-node=1 --time=7 --mem=3G --cpus-per-task=2"
+    job = cluster.submit("a b", options=options, **stand_in)
     cluster.await_(lambda: len(notes(stand_in)) == 1)
     cluster.run("scancel", "--signal=TERM", job)
     assert cluster.state(job) == "FAILED"
     assert cluster.show(job)["ExitCode"] == "75:0"
     successor = re.findall(r"Submitted batch job (\d+)", cluster.log(job))[0]
     assert cluster.state(successor) == "COMPLETED"
-    kept = ("TimeLimit", "TRES", "TresPerNode", "CPUs/Task")
     old, new = cluster.show(job), cluster.show(successor)
-    assert {key: new.get(key) for key in kept} == {key: old.get(key) for key in kept}
+    kept = ("JobName", "TimeLimit", "MinMemoryNode", "NumCPUs", "TresPerNode")
+    assert {key: new[key] for key in kept} == {key: old[key] for key in kept}
     assert [start[:3] for start in notes(stand_in)] == [["-m", "arena.run", "a b"]] * 2
 
 
@@ -311,18 +253,14 @@ def test_without_slurm_the_script_is_the_local_command(cluster: Cluster, stand_i
     """Neither threads nor the hub are restricted."""
     done = cluster.run("bash", SCRIPT, "a b", ARENA_RESTARTS="1", **stand_in)
     assert done.returncode == 0, done.stderr
-    assert notes(stand_in) == [["-m", "arena.run", "a b"]]
+    [noted] = notes(stand_in)
+    assert noted[:3] == ["-m", "arena.run", "a b"]
+    assert not [line for line in noted if line.startswith(("HF_", "OMP_", "SLURM_TMPDIR="))]
 
 
 def test_from_another_folder_the_script_says_where_to_go(cluster: Cluster, tmp_path: Path) -> None:
     """A spool copy of the script cannot find the checkout by itself."""
-    done = subprocess.run(
-        ["bash", str(ROOT / SCRIPT)],
-        cwd=tmp_path,
-        env=dict(cluster.environment),
-        text=True,
-        capture_output=True,
-    )
+    done = cluster.run("env", f"--chdir={tmp_path}", "bash", str(ROOT / SCRIPT))
     assert done.returncode == 2
     assert "is not the root of a checkout" in done.stderr
 
