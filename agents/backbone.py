@@ -138,7 +138,10 @@ class Backbone:
         """The weights of adapter `name`, as PEFT stores them."""
         import peft
 
-        state: dict[str, torch.Tensor] = peft.get_peft_model_state_dict(self._peft, adapter_name=name)
+        # Told of embeddings, PEFT need not ask the hub whether the vocabulary has changed.
+        state: dict[str, torch.Tensor] = peft.get_peft_model_state_dict(
+            self._peft, adapter_name=name, save_embedding_layers=False
+        )
         return {key: tensor.detach().cpu().contiguous().clone() for key, tensor in state.items()}
 
     def load_adapter_state(self, name: str, state: dict[str, torch.Tensor]) -> None:

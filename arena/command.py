@@ -73,6 +73,8 @@ def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
     def job(cfg: "DictConfig") -> float:
         from hydra.core.hydra_config import HydraConfig
 
+        if failed or any(codes):
+            return 1.0  # a sweep ends at the run that failed or was stopped
         chosen = HydraConfig.get()
         try:
             folder = Path(os.path.relpath(chosen.runtime.output_dir))

@@ -19,7 +19,7 @@ QUESTION = r"\?\s*$"
 PERSONA = "You are an expert on this topic: {topic}"
 OPENING = "Hello! Shall we begin?"
 TOKENS = 40
-ROUNDS, BATCH, DRAFTS, HELD_OUT = 4, 8, 4, 60
+ROUNDS, BATCH, DRAFTS, HELD_OUT = 6, 8, 4, 60
 
 
 def share_of_questions(agent: SmolLM, topics: Sequence[str]) -> list[bool]:
@@ -47,7 +47,7 @@ def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, 
         max_new_tokens=TOKENS,
         batch_size=BATCH * DRAFTS,
     )
-    learner = OnlineDPO(lr=5e-4, epochs=2)
+    learner = OnlineDPO(lr=2e-4, epochs=2)
     learner.attach(agent, seat)
     before = share_of_questions(agent, held_out)
     for round_ in range(ROUNDS):
