@@ -58,6 +58,22 @@ class Qwen(Local):
     turn_ends = ("<|im_end|>",)
 
 
+class QwenCoder(Qwen):
+    """Qwen2.5-Coder-1.5B-Instruct: the largest model that the package index carries."""
+
+    checkpoint = "Qwen/Qwen2.5-Coder-1.5B-Instruct"
+    architecture = {
+        "model_type": "qwen2",
+        "vocab_size": 151936,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+    }
+
+
 class Gemma(Local):
     """gemma-3-270m-it, and every text-only Gemma. Its template has no system role."""
 

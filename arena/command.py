@@ -15,6 +15,9 @@ from arena import config
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+FLAGS = {"--json": "display=json", "--plain": "display=plain", "-q": "display=quiet"}
+"""What can be said as a flag, and the setting that it stands for."""
+
 Verb = Callable[["DictConfig", str, Path], int]
 """Called with the settings, the name of the conf and the output folder; returns the exit code."""
 
@@ -25,11 +28,11 @@ def command(schema: str, verb: Verb, arguments: Sequence[str] | None = None) -> 
     Args:
         schema: the name of the settings' dataclass in the ConfigStore.
         verb: what to do.
-        arguments: default: those of the process; `-v` among them shows tracebacks.
+        arguments: default: those of the process; `-v` among them shows tracebacks, and `FLAGS`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "-v" in given
-    sys.exit(_guarded(schema, verb, [a for a in given if a != "-v"], verbose))
+    sys.exit(_guarded(schema, verb, [FLAGS.get(a, a) for a in given if a != "-v"], verbose))
 
 
 def _guarded(schema: str, verb: Verb, arguments: list[str], verbose: bool) -> int:

@@ -100,13 +100,15 @@ def memory(agents: Mapping[str, Agent], judge: Judge, learners: Mapping[str, "On
             parts[(seat,)] = Part(f"{seat}: {agent.name}", 0.0, "elsewhere")
             continue
         shape = shapes[agent.source] = shapes.get(agent.source) or Shape.of(agent)
-        seats = ", ".join(s for s, a in everyone.items() if isinstance(a, Local) and a.source == agent.source)
+        sharing = {s: a for s, a in everyone.items() if isinstance(a, Local) and a.source == agent.source}
+        rows = max(other.batch_size for other in sharing.values())
         bytes_ = shape.linear * BYTES[shape.precision] + shape.other * BYTES[shape.unquantised]
         how = f"{(shape.linear + shape.other) / 1e9:.2f} billion parameters, {shape.precision}"
-        parts[agent.source] = Part(f"{agent.name} ({seats})", bytes_ / 1e9, how)
-        cache = shape.cache_bytes * agent.batch_size * CONTEXT / 1e9
+        parts[agent.source] = Part(f"{agent.name} ({', '.join(sharing)})", bytes_ / 1e9, how)
         parts[(*agent.source, "cache")] = Part(
-            f"{agent.name}: keys and values", cache, f"{agent.batch_size} rows of {CONTEXT} tokens"
+            f"{agent.name}: keys and values",
+            shape.cache_bytes * rows * CONTEXT / 1e9,
+            f"{rows} rows of {CONTEXT} tokens",
         )
         if seat in learners:
             count = shape.adapter(learners[seat].rank, agent)

@@ -90,6 +90,10 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
         )
         for seat, learner in learners.items():
             learner.attach(seats[seat], seat)
+        if not files.guarded:
+            display.say(
+                "note", text=f"{folder} is where files cannot be locked: let no second process write there"
+            )
         if not table.told:
             display.say("note", text=_forecast(cfg, seats, judge, learners))
         return _play(files, table, dialogues, learners, display, stop, cfg, conf, started)

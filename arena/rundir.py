@@ -179,6 +179,8 @@ class RunFolder:
                 f"{self.path} is being written by another process (pid {self.info().get('pid', '?')}): "
                 "wait for it, stop it, or choose another folder by hydra.run.dir=..."
             ) from error
+        except OSError:  # some network file systems know no locks; the run says so and goes on
+            self.guarded = False
         return descriptor
 
     def _refuse_other(self, config: str, settings: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Bookkeeper(OnlineDPO):
 
 
 def ada(prompt: Prompt, draft: int) -> str:
-    """Opens with a word that the judge cannot read."""
+    """Begins with a word that the judge cannot read."""
     return ILLEGIBLE if len(prompt) == 2 else lengths(prompt, draft)
 
 

@@ -53,7 +53,8 @@ def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, 
     for round_ in range(ROUNDS):
         part = train[round_ * BATCH : (round_ + 1) * BATCH]
         dialogues = [Dialogue(f"r{round_:02d}{i:02d}", topic, seat) for i, topic in enumerate(part)]
-        table = Table({seat: agent, "other": agent}, Judge(rater, pair_truncated=True), OPENING, 1, {seat: DRAFTS})
+        judge = Judge(rater, pair_truncated=True)
+        table = Table({seat: agent, "other": agent}, judge, OPENING, 1, {seat: DRAFTS})
         for event in converse(table, dialogues):
             if isinstance(event, Exchanged):
                 learner.step([e.preference for e in event.exchanges if e.preference])

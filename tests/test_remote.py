@@ -282,7 +282,6 @@ def test_the_hub_stays_off_beside_an_endpoint(endpoint: Endpoint, monkeypatch: p
         get_session().get("http://127.0.0.1:9/")
 
 
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,4 +1,4 @@
-"""A run that is killed again and again ends like one that never was: the same rows, the same adapter bytes."""
+"""A run that is killed again and again ends like one that never was: the same rows, the same bytes."""
 
 import json
 import os
