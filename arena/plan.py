@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of one nf4 weight: 4 bits, 8 bits for a scale per 64, 32 per 256 of those (QLoRA, section 3)."""
 BYTES = {"nf4": NF4, "bf16": 2.0, "fp32": 4.0}
+EMBEDDERS = {
+    "sentence-transformers/all-MiniLM-L6-v2": 22.7,
+    "sentence-transformers/all-mpnet-base-v2": 109.5,
+}
+"""Published millions of parameters of sentence encoders."""
 CONTEXT = 1024
 """Tokens of one row that the plan reckons with for keys and values."""
 
@@ -117,10 +122,22 @@ def memory(agents: Mapping[str, Agent], judge: Judge, learners: Mapping[str, "On
                 f"{seat}: adapter, gradient, optimiser", size, f"{count / 1e6:.1f} million parameters, fp32"
             )
     if judge.wim is not None:
-        parts[("embedder",)] = Part(
-            judge.wim.embedder.checkpoint.rpartition("/")[2], 0.1, "sentence embeddings"
-        )
+        parts[("embedder",)] = _embedder(judge.wim.embedder.checkpoint)
     return list(parts.values())
+
+
+def _embedder(checkpoint: str) -> Part:
+    """A sentence encoder, in fp32: from its files where they lie here, else from its published size."""
+    from agents.weights import at_hand
+
+    name = checkpoint.rpartition("/")[2]
+    found = at_hand(checkpoint)
+    if found is not None:
+        size = sum(file.stat().st_size for file in found.folder.glob("*.safetensors"))
+        return Part(name, size / 1e9, "sentence embeddings")
+    millions = EMBEDDERS.get(checkpoint, 0.0)
+    how = "sentence embeddings" if millions else "sentence embeddings, of a size not known before it is here"
+    return Part(name, millions * 4e-3, how)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ class RunFolder:
     def __init__(self, path: Path, config: str, settings: Mapping[str, Any]) -> None:
         """Open or make the folder, refuse another config, repair torn tails."""
         self.path = path
+        self.guarded = True
+        """Whether the folder is locked against other writers; not where the file system knows no locks."""
         path.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:  # a folder that is refused is released again
             held.callback(os.close, self._locked())
@@ -184,7 +186,12 @@ class RunFolder:
         return descriptor
 
     def _refuse_other(self, config: str, settings: Mapping[str, Any]) -> None:
+        """Refuse other settings than those of the rows on record; a start that came to none binds nobody."""
         path, keys = self.path / "config.yaml", self.path / "config.json"
+        tables = [self.path / f"{name}.jsonl" for name in TABLES]
+        if not any(table.exists() and table.stat().st_size for table in tables):
+            for kept in set(self.path.glob("*.json")) - {self.path / "run.json"}:
+                kept.unlink()
         if not keys.exists():
             replace_text(path, config)
             replace_text(keys, json.dumps(settings, indent=1) + "\n")

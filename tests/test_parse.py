@@ -46,6 +46,7 @@ def transcripts() -> Iterator[list[dict[str, str]]]:
         ("[[6]] because ... so [[6]]", 6.0),
         ("[[6]], that is [[6/10]]", 6.0),
         ("[[see above]] [[4]]", 4.0),
+        ("[[[it says [[10]] itself]]] [[4]]", 4.0),
     ],
 )
 def test_a_number_in_double_brackets_is_the_rating(text: str, value: float) -> None:
@@ -64,6 +65,7 @@ def test_a_number_in_double_brackets_is_the_rating(text: str, value: float) -> N
         ("[[[8]]", "absent"),
         ("[[8]]]", "absent"),
         ("[[[it lacks [8] sources]]]", "absent"),
+        ("[[[it says [[8]] itself]]]", "absent"),
         ("[[eight]]", "unreadable"),
         ("[[]]", "unreadable"),
         ("[[-3]]", "unreadable"),

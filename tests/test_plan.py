@@ -27,9 +27,9 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def on_cpu(family: type[Local], **options: int) -> Local:
+def on_cpu(family: type[Local], batch_size: int = 16) -> Local:
     """An agent in nf4 on the CPU."""
-    return family(precision="nf4", device="cpu", **options)
+    return family(precision="nf4", device="cpu", batch_size=batch_size)
 
 
 def parts(agents: Mapping[str, Agent], judge: Judge = RATING, *learners: str, rank: int = 16) -> list[Part]:
@@ -91,7 +91,7 @@ def test_keys_and_values_are_counted_for_the_largest_batch() -> None:
 
 
 def test_an_adapter_is_counted_with_gradient_and_optimiser() -> None:
-    """Rank 1 on a layer of SmolLM2: q 1152, k and v 768 each, o 1152, three times 2112; 30 layers; 16 bytes."""
+    """Rank 1 on SmolLM2: q and o 1152, k and v 768, three times 2112 a layer; 30 layers; 16 bytes."""
     found = parts({"ada": on_cpu(SmolLM), "bob": on_cpu(SmolLM)}, RATING, "bob", rank=1)
     adapter = found[-1]
     assert adapter.what == "bob: adapter, gradient, optimiser"
@@ -142,7 +142,7 @@ def test_work_of_two_seats_is_counted_by_hand() -> None:
 
 
 def test_work_of_three_seats_is_counted_by_hand() -> None:
-    """One dialogue of two turns: the third seat says nothing, but judges the second: draft and performance."""
+    """One dialogue of two turns: the third seat says nothing, and judges the second twice."""
     asked = work(["ada", "bob", "cyd"], [], RATING, dialogues=1, turns=2, drafts=4)
     assert (asked.turns, asked.drafts, asked.ratings, asked.wims) == (2, 2, 4, 0)
     assert dict(asked.verdicts_of) == {"bob": 2, "cyd": 2, "ada": 0}

@@ -1,5 +1,7 @@
 """The run folder: what was acknowledged stays, what was torn is moved aside, and nobody writes twice."""
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -127,15 +129,23 @@ def test_no_table_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["run.json", "config.json"])
 def test_a_file_that_is_not_json_is_named(tmp_path: Path, name: str) -> None:
     """In one line."""
-    open_(tmp_path).close()
+    begin(tmp_path)
+    with opened(tmp_path, "", SETTINGS) as run:
+        run.describe(status="running")
     (tmp_path / name).write_text("{broken")
     with pytest.raises(ArenaError, match=rf"{name} is not JSON .*mend or delete it"):
         open_(tmp_path)
 
 
+def begin(path: Path) -> None:
+    """Leave a folder with one row on record."""
+    with opened(path, "seed: 0\n", SETTINGS) as run:
+        run.append("turns", row("a"))
+
+
 def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
     """Changed, new and dropped keys, and no other."""
-    open_(tmp_path).close()
+    begin(tmp_path)
     with pytest.raises(ConfigError) as error:
         RunFolder(tmp_path, "", {"judge.zeta": 0.5, "turns": 4})
     told = "judge.zeta was 0.4, now 0.5; seed was 0, now 'not set'; turns was 'not set', now 4. Continue"
@@ -145,11 +155,23 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_refusal_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     """The settings of the run stay, and so does the right to continue it in the same process."""
-    open_(tmp_path).close()
+    begin(tmp_path)
     with pytest.raises(ConfigError):
         RunFolder(tmp_path, "other", {"seed": 1})
     assert (tmp_path / "config.yaml").read_text() == "seed: 0\n"
     open_(tmp_path).close()
+
+
+def test_a_start_that_came_to_no_row_binds_nobody(tmp_path: Path) -> None:
+    """A mistyped file of topics can be mended by the same command with the right one."""
+    with opened(tmp_path, "topics: gone\n", {"topics": "gone"}) as run:
+        run.agree("identity", {"smollm": "fp32 on cpu"})
+        run.remember("topics", lambda: ["ice"])
+    with opened(tmp_path, "topics: there\n", {"topics": "there"}) as run:
+        run.agree("identity", {"smollm": "nf4 on cuda"})
+        assert run.remember("topics", lambda: ["fire"]) == ["fire"]
+    assert (tmp_path / "config.yaml").read_text() == "topics: there\n"
+    assert json.loads((tmp_path / "config.json").read_text()) == {"topics": "there"}
 
 
 def test_a_second_writer_is_refused(run: RunFolder) -> None:
@@ -159,11 +181,26 @@ def test_a_second_writer_is_refused(run: RunFolder) -> None:
         open_(run.path)
 
 
+def test_a_folder_where_files_cannot_be_locked_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems cannot; the run goes on, unguarded."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with opened(tmp_path / "local", "", {}) as run:
+        assert run.guarded
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with opened(tmp_path / "remote", "", {}) as run:
+        assert not run.guarded
+
+
 def test_a_released_folder_can_be_opened_again(tmp_path: Path) -> None:
     """Also by another process."""
     open_(tmp_path).close()
-    code = f"from pathlib import Path; import arena.rundir as r; r.RunFolder(Path({str(tmp_path)!r}), '', {SETTINGS})"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import sys, pathlib, arena.rundir as r; r.RunFolder(pathlib.Path(sys.argv[1]), '', {})"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 def test_closing_twice_does_no_harm(tmp_path: Path) -> None:
@@ -198,6 +235,7 @@ def test_what_was_remembered_is_not_made_again(tmp_path: Path) -> None:
     """Topics are the same after a stop."""
     with opened(tmp_path, "", SETTINGS) as run:
         assert run.remember("topics", lambda: ["ice", "冰"]) == ["ice", "冰"]
+        run.append("turns", row("a"))
     with opened(tmp_path, "", SETTINGS) as run:
         assert run.remember("topics", lambda: ["other"]) == ["ice", "冰"]
 
