@@ -68,6 +68,7 @@ def _root_cause(error: BaseException) -> BaseException:
 def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
     import hydra
     from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     codes: list[int] = []
     failed: list[Exception] = []
@@ -82,7 +83,8 @@ def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
         try:
             folder = Path(os.path.relpath(chosen.runtime.output_dir))
             codes.append(verb(cfg, str(chosen.runtime.choices["conf"]), folder))
-        except (HydraException, ArenaError, OSError) as error:  # Hydra would print a line of its own
+        # Hydra would print a line of its own.
+        except (HydraException, OmegaConfBaseException, ArenaError, OSError) as error:
             failed.append(error)
             return 1.0
         return float(codes[-1])

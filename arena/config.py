@@ -139,11 +139,15 @@ def keys_beside(key: str, schema: str, arguments: list[str]) -> list[str]:
     """The keys that can be set where `key` was tried, with the other arguments as they are."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
 
     others = [a for a in arguments if "=" in a and a.lstrip("+~").partition("=")[0] != key]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(schema, overrides=others)
+        try:
+            cfg = compose(schema, overrides=others)
+        except HydraException:  # another argument is wrong as well
+            cfg = compose(schema, overrides=[a for a in others if a.startswith("conf=")])
     parent, _, _ = key.rpartition(".")
     node = OmegaConf.select(cfg, parent) if parent else cfg
     names = list(node) if isinstance(node, DictConfig) else []
@@ -171,6 +175,9 @@ def unknown(kind: str, found: str, allowed: list[str]) -> str:
 
 def explain(error: BaseException, schema: str, arguments: list[str]) -> str:
     """One line for an error of Hydra or OmegaConf that came of `arguments`."""
+    from hydra.errors import MissingConfigException
+    from omegaconf.errors import MissingMandatoryValue
+
     chain: list[BaseException] = []
     step: BaseException | None = error
     while step is not None and step not in chain:
@@ -179,6 +186,12 @@ def explain(error: BaseException, schema: str, arguments: list[str]) -> str:
     for link in chain:
         if isinstance(link, ConfigError):
             return str(link)
+    for link in chain:
+        if isinstance(link, MissingConfigException) and link.options:
+            group, _, name = str(link.missing_cfg_file).rpartition("/")
+            return unknown(group, name, list(link.options))
+        if isinstance(link, MissingMandatoryValue):
+            return f"{link.full_key} has no value: set it by {link.full_key}=..."
     for link in chain:
         key = getattr(link, "key", None)
         if key is not None and "Key '" in str(link):

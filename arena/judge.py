@@ -66,14 +66,14 @@ def read_pairs(path: Path, limit: int, seed: int) -> list[Pair]:
     if not path.is_file():
         raise ConfigError(f"no file of pairs {str(path)!r}: name a JSONL file by pairs=[FILE]")
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), start=1):
         try:
             row = json.loads(line)
             pair = _pair(row, f"{path.stem}-{number}")
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path}, line {number} is no labelled pair ({type(error).__name__}: {error}); it needs prompt "
-                "or messages, a, b and label (a, b or tie), or chosen and rejected"
+                f"{path}, line {number} is no labelled pair ({type(error).__name__}: {error}); it needs "
+                "prompt or messages, a, b and label (a, b or tie), or chosen and rejected"
             ) from error
         if pair is not None:
             pairs.append(pair)

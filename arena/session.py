@@ -95,7 +95,7 @@ class Session:
             seed = self.table.seed_of("reply", turn.id)
             row = records.turn_row(turn, step=event.step, model=agent.name, seed=seed)
             self._append("turns", row)
-            if not turn.text:
+            if not turn.text.strip():
                 self._fail(
                     turn.id, "empty_reply", "reply", turn.reply.thinking, by=event.seat, step=event.step
                 )

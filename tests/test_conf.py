@@ -93,7 +93,12 @@ def test_a_part_builds_in_its_place(part: str) -> None:
     at = f"{group}@{place}" if place != group else group
     overrides = [f"{place}.{key}={value}" for key, value in REQUIRED.get(part, {}).items()]
     built = instantiate(OmegaConf.select(composed(f"{at}={name}", *overrides), place))
-    kinds: dict[str, Any] = {"agent": Agent, "decoding": (Sampling, Contrastive), "judge": Judge, "train": OnlineDPO}
+    kinds: dict[str, Any] = {
+        "agent": Agent,
+        "decoding": (Sampling, Contrastive),
+        "judge": Judge,
+        "train": OnlineDPO,
+    }
     assert isinstance(built, kinds[group]) if group in kinds else callable(built)
 
 

@@ -20,7 +20,7 @@ def sigmoid(h: torch.Tensor, beta: float, margin: torch.Tensor) -> torch.Tensor:
 
 
 def ipo(h: torch.Tensor, beta: float, margin: torch.Tensor) -> torch.Tensor:
-    """(h - 1 / (2 beta))^2: IPO (Azar et al. 2023, Eq. 17), with h of log-ratios averaged over tokens. (pairs,).
+    """(h - 1 / (2 beta))^2: IPO (Azar et al. 2023, Eq. 17), h of log-ratios averaged over tokens. (pairs,).
 
     The average keeps long completions from dominating; TRL reports that the authors mean it so.
     """
