@@ -152,10 +152,11 @@ class Backbone:
 
     def save_adapter(self, name: str, folder: Path) -> None:
         """Write adapter `name` to `folder` as PEFT does (adapter_model.safetensors, adapter_config.json)."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.adapter_state(name), folder / "adapter_model.safetensors")
+        # Written by Python, a full disk is an OSError; the library's own error is not.
+        (folder / "adapter_model.safetensors").write_bytes(save(self.adapter_state(name)))
         config = self._peft.peft_config[name]
         config.base_model_name_or_path = self.weights.name
         config.save_pretrained(str(folder))

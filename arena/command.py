@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FLAGS = {"--json": "display=json", "--plain": "display=plain", "-q": "display=quiet"}
 """What can be said as a flag, and the setting that it stands for."""
 
+INTERRUPTED = 130
+"""Exit code after a second Ctrl-C, as shells have it."""
+
 Verb = Callable[["DictConfig", str, Path], int]
 """Called with the settings, the name of the conf and the output folder; returns the exit code."""
 
@@ -47,6 +50,9 @@ def _guarded(schema: str, verb: Verb, arguments: list[str], verbose: bool) -> in
     except BrokenPipeError:
         sys.stdout = None  # whoever read the output has gone; nothing is left to say
         return 0
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from what is on record", file=sys.stderr)
+        return INTERRUPTED
     except (HydraException, OmegaConfBaseException, ArenaError, OSError) as error:
         if verbose:
             raise

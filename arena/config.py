@@ -4,6 +4,7 @@
 absolute `conf/` folder beside this package, so it works from a checkout, an editable install and a wheel.
 """
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ DEFAULTS = [
     {"override hydra/job_logging": "none"},
     {"override hydra/hydra_logging": "none"},
 ]
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk, a quota or a limit on files says when nothing more can be written."""
 
 
 @dataclass
@@ -186,6 +191,9 @@ def explain(error: BaseException, schema: str, arguments: list[str]) -> str:
     for link in chain:
         if isinstance(link, ConfigError):
             return str(link)
+        if isinstance(link, OSError) and link.errno in FULL:
+            where = f" at {link.filename}" if link.filename else ""
+            return f"{link.strerror}{where}: make room, then repeat the command; what was written is kept"
     for link in chain:
         if isinstance(link, MissingConfigException) and link.options:
             group, _, name = str(link.missing_cfg_file).rpartition("/")

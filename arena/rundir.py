@@ -252,5 +252,9 @@ def opened(path: Path, config: str, settings: Mapping[str, Any]) -> Iterator[Run
     folder = RunFolder(path, config, settings)
     try:
         yield folder
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         folder.close()

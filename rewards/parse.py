@@ -11,7 +11,7 @@ _FROM = r"(?: (?:from|in) (?:the|this) \w+)?"
 _KIND = r"(?: (?:else|more|important|significant|relevant|specific|at all))?"
 _WHAT = r"(?:content|information|details?|points?|parts?)"
 _NOTHING = re.compile(
-    rf"(?:there (?:is|was|are) )?(?:nothing{_KIND}(?: (?:is|was))?(?: missing)?|none|n/?a|not applicable"
+    rf"(?:there (?:is|was|are) )?(?:nothing{_KIND}(?: (?:is|was))?(?: missing)?|none|no|n/?a|not applicable"
     rf"|no{_KIND} missing(?: {_WHAT})?|no{_KIND} {_WHAT} (?:is|are) missing){_FROM}"
 )
 _CLAUSE_END = re.compile(r"[.,;:!?\n]|\s[-–—(]")

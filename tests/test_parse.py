@@ -176,6 +176,7 @@ def test_words_that_only_resemble_a_label_or_a_denial_stay(text: str) -> None:
         "None.",
         "none",
         "N/A",
+        "No.",
         "n/a.",
         "nothing",
         "**Nothing**",

@@ -1,5 +1,6 @@
 """Online DPO: the pairs of one step of the arena change the adapter of the seat that wrote them."""
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -195,7 +196,9 @@ class OnlineDPO:
 
         self.agent.backbone.save_adapter(self.agent.adapter, folder)
         state = {"updates": self.agent.updates, "optimizer": self.optimizer.state_dict()}
-        torch.save(state, folder / "optimizer.pt")
+        written = io.BytesIO()
+        torch.save(state, written)
+        (folder / "optimizer.pt").write_bytes(written.getbuffer())
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote."""
