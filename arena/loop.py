@@ -8,6 +8,7 @@ continues by running the loop from its beginning over what is on record.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 
 from agents.base import Agent
 from agents.dialogue import Dialogue, Message, Reply, Turn
@@ -100,6 +101,10 @@ class Table:
         digest = hashlib.blake2b(f"{self.seed}/{purpose}/{name}".encode(), digest_size=6)
         return int.from_bytes(digest.digest())
 
+    def reply_seed(self, turn_id: str) -> int:
+        """The seed of a turn's drafts, which they share: each draft is a stream of its own under it."""
+        return self.seed_of("reply", turn_id.rstrip(ascii_lowercase))
+
 
 def converse(table: Table, dialogues: Sequence[Dialogue]) -> Iterator[Drafted | Exchanged | Performed]:
     """Hold `dialogues` in step. The caller may train a seat before it asks for the next event."""
@@ -130,7 +135,7 @@ def _draft(table: Table, seat: str, due: Sequence[Dialogue]) -> list[list[Turn]]
         return [[table.told[name] for name in own] for own in names]
     agent = table.seats[seat]
     prompts = [table.prompt(dialogue, seat) for dialogue in due]
-    seeds = [table.seed_of("reply", own[0]) for own in names]
+    seeds = [table.reply_seed(own[0]) for own in names]
     replies = agent.reply(prompts, n, seeds=seeds)
     return [
         [

@@ -92,7 +92,7 @@ class Session:
         new = [turn for turn in event.turns if turn.id not in self.table.told]
         agent = self.table.seats[event.seat]
         for turn in event.turns:
-            seed = self.table.seed_of("reply", turn.id)
+            seed = self.table.reply_seed(turn.id)
             row = records.turn_row(turn, step=event.step, model=agent.name, seed=seed)
             self._append("turns", row)
             if not turn.text.strip():
