@@ -31,3 +31,20 @@ def smollm2() -> str:
     except Unavailable as error:
         pytest.skip(str(error))
     return SmolLM.checkpoint
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of runs, below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return Path("runs")
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run that nobody changes."""
+    from example_run import Example
+
+    path = tmp_path_factory.mktemp("runs") / "example"
+    Example().write(path)
+    return str(path)

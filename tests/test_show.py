@@ -8,21 +8,6 @@ import pytest
 from example_run import CONTROL, HOSTILE, ILLEGIBLE, TRUNCATED, Example, Missing, add_draft, shown
 
 
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of runs, below the working directory."""
-    monkeypatch.chdir(tmp_path)
-    return Path("runs")
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run that nobody changes."""
-    path = tmp_path_factory.mktemp("runs") / "example"
-    Example().write(path)
-    return str(path)
-
-
 def test_the_reward_is_spelled_out_with_its_numbers(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Six words: rating 5.5, R 0. Three words: rating 4, R -1/3. Every cosine is 0.5."""
     text = shown(capsys, example, "d0000")

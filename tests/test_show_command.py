@@ -13,21 +13,6 @@ from example_run import CONTROL, Example, add_draft, refused, shown
 from arena.show import main
 
 
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of runs, below the working directory."""
-    monkeypatch.chdir(tmp_path)
-    return Path("runs")
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run that nobody changes."""
-    path = tmp_path_factory.mktemp("runs") / "example"
-    Example().write(path)
-    return str(path)
-
-
 def test_the_newest_dialogue_of_the_newest_run_is_shown(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,21 +8,6 @@ import pytest
 from example_run import ILLEGIBLE, Example, shown
 
 
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of runs, below the working directory."""
-    monkeypatch.chdir(tmp_path)
-    return Path("runs")
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run that nobody changes."""
-    path = tmp_path_factory.mktemp("runs") / "example"
-    Example().write(path)
-    return str(path)
-
-
 def test_as_shows_what_the_model_heard(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The very messages that the agent was given last, of both seats and both openers."""
     seats = Example().write(runs / "a")
