@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from agents.errors import ConfigError
+from agents.errors import ArenaError, ConfigError
 from arena import config
 from arena.command import command
 
@@ -130,6 +130,9 @@ def _play(
         files.describe(status="stopped", reason=str(stopped))
         display.say("stopped", folder=str(files.path), reason=str(stopped), command=_command())
         return STOPPED
+    except ArenaError as error:
+        files.describe(status="failed", reason=str(error))
+        raise
     found = alarms.raised(session.steps, session.verdicts, session.metrics, list(learners))
     replace_text(files.path / "README.md", report(files, conf, found))
     counts = {name: len(ids) for name, ids in files.ids.items()}
