@@ -78,6 +78,7 @@ def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
 
     codes: list[int] = []
     failed: list[Exception] = []
+    started: list[str] = []
 
     @hydra.main(config_path=str(config.CONF), config_name=schema, version_base="1.3")
     def job(cfg: "DictConfig") -> float:
@@ -86,9 +87,10 @@ def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
         if failed or any(codes):
             return 1.0  # a sweep ends at the run that failed or was stopped
         chosen = HydraConfig.get()
+        started.append(str(chosen.runtime.choices["conf"]))
         try:
             folder = Path(os.path.relpath(chosen.runtime.output_dir))
-            codes.append(verb(cfg, str(chosen.runtime.choices["conf"]), folder))
+            codes.append(verb(cfg, started[-1], folder))
         # Hydra would print a line of its own.
         except (HydraException, OmegaConfBaseException, ArenaError, OSError) as error:
             failed.append(error)
@@ -96,7 +98,12 @@ def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
         return float(codes[-1])
 
     sys.argv = [sys.argv[0], *arguments]
-    job()
+    try:
+        job()
+    except ValueError as error:
+        if started:
+            raise
+        raise ConfigError(f"{error}: python -m arena.run --help lists what can be set") from error
     if failed:
         raise failed[0]
     return max(codes, default=0)

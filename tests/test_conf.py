@@ -191,6 +191,7 @@ def ran(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("turnz=six judge.zetta=1", "unknown key 'turnz', did you mean 'turns'?"),
         ("judge=wimm", "did you mean 'wim'?"),
         ("agent@agents.ada=smolm", "did you mean 'smollm'?"),
+        ("train=null", "Config group override must be a string or a list"),
         ("nonsense", "nonsense"),
         ("judge.zeta=2", "zeta weighs WIM against the rating and must be in [0, 1], got 2"),
         ("learners=[eve]", "unknown seat in learners 'eve'; allowed are ada, bob"),
