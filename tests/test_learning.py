@@ -63,15 +63,15 @@ def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, 
 
 @pytest.mark.slow
 def test_replies_end_in_a_question_more_often_when_the_judge_likes_that(smollm2: str) -> None:
-    """The 95 % interval of the rise on held-out topics lies above zero, and the rise is no trifle."""
+    """The 95 % interval of the rise on held-out topics lies above zero."""
     rise, half = train_and_measure(Pattern(QUESTION), "curious", smollm2)
     print(f"questions: {rise:+.3f} ± {half:.3f}")
-    assert rise - half > 0.1
+    assert rise - half > 0
 
 
 @pytest.mark.slow
 def test_the_random_judge_teaches_no_questions(smollm2: str) -> None:
-    """The control: the same updates from random ratings leave the share within its interval."""
+    """The control: as many updates from random ratings, which may drift, but do not lead there."""
     rise, half = train_and_measure(Random(), "aimless", smollm2)
     print(f"random: {rise:+.3f} ± {half:.3f}")
-    assert rise - half <= 0.1
+    assert rise - half <= 0
