@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from agents.attention import visible, window
+from agents.attention import Plan
+from agents.engine import Engine
 from agents.errors import ConfigError, Unavailable
 from agents.loading import load_model
 from agents.quiet import quiet
+from agents.voices import Voices
 from agents.weights import Weights, resolve
 
 PRECISIONS = ("auto", "nf4", "bf16", "fp32")
@@ -45,6 +47,8 @@ class Backbone:
         self.weights = weights
         self.precision = precision
         self.decoder = model.get_decoder()
+        self.engine = Engine(self)
+        self.voices = Voices()
         self._peft: Any = None
         self._speaker = ""
 
@@ -54,36 +58,10 @@ class Backbone:
         device: torch.device = self.model.get_input_embeddings().weight.device
         return device
 
-    def hidden(
-        self,
-        ids: torch.Tensor,
-        mask: torch.Tensor,
-        positions: torch.Tensor,
-        cache: Any = None,
-        siblings: bool = False,
-    ) -> torch.Tensor:
-        """The last layer's normalised states.
-
-        Args:
-            ids: (batch, tokens) new tokens.
-            mask: (batch, past + tokens), 1 for real tokens.
-            positions: (batch, tokens).
-            cache: keys and values of the past; extended in place.
-            siblings: whether the tokens of a row are alternatives that do not see each other.
-
-        Returns:
-            (batch, tokens, hidden).
-        """
-        config = self.decoder.config
-        by_position = siblings or window(config)
-        out = self.decoder(
-            input_ids=ids,
-            attention_mask=visible(config, mask, positions, siblings) if by_position else mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
-        states: torch.Tensor = out.last_hidden_state
+    def read(self, ids: torch.Tensor, plan: Plan) -> torch.Tensor:
+        """The last layer's normalised states (tokens, hidden) of tokens (tokens,) that attend by `plan`."""
+        out = self.decoder(input_ids=ids[None], position_ids=plan.positions[None], use_cache=False, plan=plan)
+        states: torch.Tensor = out.last_hidden_state[0]
         return states
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -125,6 +103,7 @@ class Backbone:
             else:
                 self._peft.add_adapter(name, config)
         self._peft.eval()
+        self.voices.take_over(self.model)
         for parameter in self.adapter_parameters(name):
             parameter.data = parameter.data.float()
         self._choose(self._speaker)
@@ -149,6 +128,7 @@ class Backbone:
         import peft
 
         peft.set_peft_model_state_dict(self._peft, state, adapter_name=name)
+        self.engine.forget(name)
 
     def save_adapter(self, name: str, folder: Path) -> None:
         """Write adapter `name` to `folder` as PEFT does (adapter_model.safetensors, adapter_config.json)."""

@@ -1,12 +1,24 @@
 """Agent: whoever can take a seat. Batches go in, batches come out; an agent holds no conversation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from agents.dialogue import Message, Reply
 from agents.errors import Unsupported
 
 Prompt = Sequence[Message]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What `Agent.reply` is asked."""
+
+    agent: "Agent"
+    prompts: Sequence[Prompt]
+    n: int = 1
+    seeds: Sequence[int] = ()
+    max_new_tokens: int = 0
 
 
 class Agent:
@@ -38,6 +50,23 @@ class Agent:
     def fixed(self) -> "Agent":
         """This agent without what it learns: a judge that does not move. Itself, if it never learns."""
         return self
+
+    @property
+    def company(self) -> Hashable:
+        """Agents of equal company can reply in one batch (`reply_together`)."""
+        return id(self)
+
+    @property
+    def voice(self) -> Hashable:
+        """Agents of equal voice say the same to the same prompt and seed, their limit apart."""
+        return id(self)
+
+    def reply_calls(self, calls: Sequence[Call]) -> list[list[list[Reply]]]:
+        """What agents of this one's company reply to each call."""
+        return [
+            call.agent.reply(call.prompts, call.n, seeds=call.seeds, max_new_tokens=call.max_new_tokens)
+            for call in calls
+        ]
 
     def reply(
         self, prompts: Sequence[Prompt], n: int = 1, *, seeds: Sequence[int] = (), max_new_tokens: int = 0
@@ -75,3 +104,13 @@ class Agent:
             together had of the whole vocabulary, in [0, 1].
         """
         raise Unsupported(f"{type(self).__name__} gives no label probabilities; let the judge parse text")
+
+
+def reply_together(calls: Sequence[Call]) -> list[list[list[Reply]]]:
+    """The replies to each call; agents that share weights write in one batch."""
+    done: dict[int, list[list[Reply]]] = {}
+    for company in dict.fromkeys(call.agent.company for call in calls):
+        own = [i for i, call in enumerate(calls) if call.agent.company == company]
+        found = calls[own[0]].agent.reply_calls([calls[i] for i in own])
+        done |= dict(zip(own, found, strict=True))
+    return [done[i] for i in range(len(calls))]

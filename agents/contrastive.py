@@ -1,26 +1,26 @@
 """Contrastive search (Su et al. 2022), batched: one forward pass reads all candidates of all rows.
 
 transformers moved it to code on the hub, which this project never runs. The candidates of a step
-are fed as siblings under a tree mask, so that the cache is not copied once per candidate.
+are read as siblings, so that no cache is copied once per candidate.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.nn import functional
 
-from agents.backbone import Backbone
-from agents.decoding import Sampled, State, cut, prefill
+from agents.engine import Ask, Engine, Sampled
 from agents.errors import ConfigError
+from agents.slots import Slots
 
 
 @dataclass(frozen=True)
 class Contrastive:
     """Likely, and unlike what was said: (1 - alpha) p(v) - alpha max_j cos(h_v, h_j), Eq. 5 of the paper.
 
-    Deterministic: all drafts of one prompt would be equal, so a seat that learns must sample.
+    Deterministic: all drafts of one prompt would be equal, so a seat that learns must sample. It needs
+    the states of the whole prompt, so prompts are read anew at each call.
 
     Args:
         alpha: weight of the degeneration penalty, in [0, 1].
@@ -36,84 +36,94 @@ class Contrastive:
             raise ConfigError(f"contrastive search needs alpha in [0, 1] and k >= 1, got {self}")
 
     @torch.no_grad()
-    def generate(
-        self,
-        backbone: Backbone,
-        rows: Sequence[Sequence[int]],
-        n: int,
-        *,
-        limit: int,
-        ends: frozenset[int],
-        seeds: Sequence[int],
-    ) -> list[list[Sampled]]:
-        """The one continuation of each row; `seeds` do not matter."""
-        if n > 1:
+    def write(self, engine: Engine, asks: Sequence[Ask]) -> list[list[Sampled]]:
+        """The one continuation of each ask; seeds do not matter."""
+        most = max(ask.n for ask in asks)
+        if most > 1:
             raise ConfigError(
-                f"contrastive search is deterministic, so {n} drafts would be equal: "
+                f"contrastive search is deterministic, so {most} drafts would be equal: "
                 "take agents.decoding.Sampling for a seat that drafts more than one reply"
             )
-        state, context = _read(backbone, rows)
-        alive = torch.arange(len(rows), device=backbone.device)
-        said: list[list[int]] = [[] for _ in rows]
-        stops = torch.tensor(sorted(ends), device=backbone.device)
-        for _ in range(limit):
-            tokens, context = self._step(state, context)
-            for row, token in zip(alive.tolist(), tokens.tolist(), strict=True):
-                said[row].append(token)
-            going = (~torch.isin(tokens, stops)).nonzero()[:, 0]
-            if not len(going):
-                break
-            if len(going) < len(alive):
-                state.select(going)
-                alive, context = alive[going], context[going]
-        return [[Sampled(tuple(ids), ids[-1] in ends)] for ids in said]
+        done: dict[int, Sampled] = {}
+        engine.attempt(lambda: self._batches(engine, asks, done))
+        return [[done[i]] for i in range(len(asks))]
 
-    def _step(self, state: State, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Choose a token in each row; the state has then read it.
+    def _batches(self, engine: Engine, asks: Sequence[Ask], done: dict[int, Sampled]) -> None:
+        """Batches as large as the budget of the engine allows."""
+        columns = max(len(ask.prompt.ids) + ask.limit for ask in asks) + self.k
+        size = max(1, engine.tokens // columns)
+        left = [i for i in range(len(asks)) if i not in done]
+        for start in range(0, len(left), size):
+            part = left[start : start + size]
+            state = _State(engine, [asks[i] for i in part], columns)
+            while state.rows:
+                chosen = self._step(state)
+                for row in reversed(range(len(state.rows))):
+                    number, ask, said = state.rows[row]
+                    said.append(chosen[row])
+                    if said[-1] in ask.ends or len(said) == ask.limit:
+                        done[part[number]] = Sampled(tuple(said), said[-1] in ask.ends)
+                        state.drop(row)
 
-        `context` is (batch, past, hidden), unit length, zero at padding; returns it with the new token.
-        """
-        probs = torch.softmax(state.backbone.logits(state.hidden), -1)
-        top, candidates = probs.topk(self.k, -1)  # (batch, k)
-        hidden = _read_siblings(state, candidates)  # (batch, k, hidden)
+    def _step(self, state: "_State") -> list[int]:
+        """Choose a token in each row; the state has then read it."""
+        probs = torch.softmax(state.engine.backbone.logits(state.hidden), -1)
+        top, candidates = probs.topk(self.k, -1)  # (rows, k)
+        hidden = state.read(candidates)  # (rows, k, hidden)
         unit = functional.normalize(hidden.float(), dim=-1)
-        likeness = (unit @ context.transpose(1, 2)).masked_fill(state.mask[:, None, :] == 0, -2.0)
-        best = ((1 - self.alpha) * top - self.alpha * likeness.amax(-1)).argmax(-1)  # (batch,)
-        _keep_sibling(state, hidden, best)
-        row = torch.arange(len(best), device=best.device)
-        return candidates[row, best], torch.cat([context, unit[row, best][:, None]], dim=1)
+        best = ((1 - self.alpha) * top - self.alpha * state.likeness(unit)).argmax(-1)  # (rows,)
+        state.take(best, hidden, unit)
+        chosen: list[int] = candidates[torch.arange(len(best)), best].tolist()
+        return chosen
 
 
-def _read(backbone: Backbone, rows: Sequence[Sequence[int]]) -> tuple[State, torch.Tensor]:
-    """Prefill, and the unit states (batch, past, hidden) of all that was read."""
-    kept: list[torch.Tensor] = []
-    plain = backbone.hidden
+class _State:
+    """Rows in flight: their slots, and the unit states of all that each has read."""
 
-    def keeping(*args: Any) -> torch.Tensor:
-        kept.append(plain(*args))
-        return kept[-1]
+    def __init__(self, engine: Engine, asks: Sequence[Ask], columns: int) -> None:
+        """Read the prompts."""
+        self.engine, self.slots = engine, Slots(len(asks), columns)
+        self.rows: list[tuple[int, Ask, list[int]]] = [(i, ask, []) for i, ask in enumerate(asks)]
+        prompts = [ask.prompt.ids for ask in asks]
+        states = engine.feed(self.slots, range(len(asks)), [0] * len(asks), prompts, self._speakers)
+        parts = torch.split(states, [len(ids) for ids in prompts])
+        self.hidden = torch.stack([part[-1] for part in parts])
+        self.past = torch.tensor([len(ids) for ids in prompts], device=states.device)
+        self.context = states.new_zeros(len(asks), columns, states.shape[-1], dtype=torch.float32)
+        for row, part in enumerate(parts):
+            self.context[row, : len(part)] = functional.normalize(part.float(), dim=-1)
 
-    state = prefill(backbone, rows, keeping)
-    whole = [part.expand(len(rows), -1, -1) if len(part) != len(rows) else part for part in kept]
-    return state, functional.normalize(torch.cat(whole, dim=1).float(), dim=-1)
+    @property
+    def _speakers(self) -> list[str]:
+        return [ask.prompt.speaker for _, ask, _ in self.rows]
 
+    def read(self, candidates: torch.Tensor) -> torch.Tensor:
+        """States (rows, k, hidden) of candidates (rows, k) that see the past and themselves alone."""
+        past, tokens = self.past.tolist(), candidates.tolist()
+        states = self.engine.feed(self.slots, range(len(past)), past, tokens, self._speakers, siblings=True)
+        return states.view(*candidates.shape, -1)
 
-def _read_siblings(state: State, candidates: torch.Tensor) -> torch.Tensor:
-    """States (batch, k, hidden) of candidates (batch, k) that see the past and themselves, not each other."""
-    batch, k = candidates.shape
-    mask = torch.cat([state.mask, state.mask.new_ones(batch, k)], dim=1)
-    positions = state.positions[:, None].expand(batch, k)
-    return state.backbone.hidden(candidates, mask, positions, state.cache, siblings=True)
+    def likeness(self, unit: torch.Tensor) -> torch.Tensor:
+        """(rows, k) the largest cosine of each candidate with what its row has read."""
+        cosines = unit @ self.context.transpose(1, 2)
+        unread = torch.arange(self.context.shape[1], device=unit.device) >= self.past[:, None]
+        return cosines.masked_fill(unread[:, None], -2.0).amax(-1)
 
+    def take(self, best: torch.Tensor, hidden: torch.Tensor, unit: torch.Tensor) -> None:
+        """Of the candidates that were read keep number `best` (rows,) of each row."""
+        rows = torch.arange(len(best), device=best.device)
+        self.slots.shift(rows, self.past + best, self.past)
+        self.context[rows, self.past] = unit[rows, best]
+        self.hidden = hidden[rows, best]
+        self.past = self.past + 1
 
-def _keep_sibling(state: State, hidden: torch.Tensor, best: torch.Tensor) -> None:
-    """Of the siblings at the end of the cache keep number `best` (batch,) of each row."""
-    past = state.mask.shape[1]
-    row = torch.arange(len(best), device=best.device)
-    for layer in state.cache.layers:
-        for kept in (layer.keys, layer.values):  # (batch, heads, tokens, width)
-            kept[:, :, past] = kept[row, :, past + best]
-    cut(state.cache, past + 1)
-    state.mask = torch.cat([state.mask, state.mask.new_ones(len(best), 1)], dim=1)
-    state.hidden = hidden[row, best]
-    state.positions = state.positions + 1
+    def drop(self, row: int) -> None:
+        """Forget a row; the last one takes its place."""
+        last = len(self.rows) - 1
+        if row < last:
+            self.slots.move(last, row, int(self.past[last]))
+            for kept in (self.hidden, self.past, self.context):
+                kept[row] = kept[last]
+            self.rows[row] = self.rows[last]
+        self.rows.pop()
+        self.hidden, self.past, self.context = self.hidden[:last], self.past[:last], self.context[:last]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from agents.attention import NAME
 from agents.errors import Unavailable
 from agents.quiet import quiet
 
@@ -26,7 +27,7 @@ def load_model(folder: Path, precision: str, device: str) -> Any:
     options: dict[str, Any] = {
         "dtype": torch.float32 if precision == "fp32" else torch.bfloat16,
         "device_map": "auto" if device == "cuda" and torch.cuda.device_count() > 1 else device,
-        "attn_implementation": "sdpa",
+        "attn_implementation": NAME,
         "use_safetensors": True,
         "local_files_only": True,
     }

@@ -1,6 +1,7 @@
 """Local: an agent whose weights are on this machine."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,10 +9,14 @@ import torch
 
 from agents import backbone as backbones
 from agents import decoding as decodings
-from agents.base import Agent, Prompt
+from agents.base import Agent, Call, Prompt
 from agents.dialogue import Reply
+from agents.engine import Ask, Engine, Sampled
 from agents.errors import ConfigError
-from agents.scoring import Batch, completion_logps
+from agents.prefixes import Node
+from agents.reader import PASS
+from agents.reader import Prompt as ReadPrompt
+from agents.scoring import Pack, completion_logps, packs
 from agents.template import Template, split_thinking
 
 if TYPE_CHECKING:
@@ -32,7 +37,9 @@ class Local(Agent):
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         decoding: `Sampling` (default) or `Contrastive`.
         max_new_tokens: the most tokens of one reply.
-        batch_size: prompts that are read at once.
+        batch_tokens: tokens that all rows in flight hold together, at least 1; the smallest number
+            that agents on the same weights ask for is the one that counts.
+        kept_gb: gigabytes of keys and values that stay for the next prompt that begins alike.
     """
 
     checkpoint: ClassVar[str] = ""
@@ -59,7 +66,8 @@ class Local(Agent):
         device: str = "auto",
         decoding: decodings.Decoding | None = None,
         max_new_tokens: int = 256,
-        batch_size: int = 16,
+        batch_tokens: int = 16384,
+        kept_gb: float = 1.0,
     ) -> None:
         """Take the settings; nothing is loaded."""
         super().__init__(system, max_new_tokens)
@@ -67,7 +75,11 @@ class Local(Agent):
         if not self.source[0]:
             raise ConfigError(f"{type(self).__name__} has no checkpoint of its own: name one by checkpoint=")
         self.decoding = decoding or decodings.Sampling()
-        self.batch_size = batch_size
+        if batch_tokens < 1 or kept_gb < 0:
+            raise ConfigError(
+                f"batch_tokens must be at least 1 and kept_gb at least 0, got {batch_tokens!r}, {kept_gb!r}"
+            )
+        self.batch_tokens, self.kept_gb = batch_tokens, kept_gb
         self.adapter = ""
         self.updates = 0
         self._template: Template | None = None
@@ -86,6 +98,24 @@ class Local(Agent):
     def backbone(self) -> "Backbone":
         """The shared weights; loaded when first asked for."""
         return backbones.load(*self.source)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the shared weights, within this agent's budget."""
+        engine = self.backbone.engine
+        engine.tokens = min(engine.tokens, self.batch_tokens)
+        engine.prefixes.limit = min(engine.prefixes.limit, int(self.kept_gb * 1e9))
+        return engine
+
+    @property
+    def company(self) -> Hashable:
+        """Agents on the same weights."""
+        return self.source
+
+    @property
+    def voice(self) -> Hashable:
+        """Agents of one family on the same weights, with the same adapter and way of decoding."""
+        return type(self), self.source, self.adapter, self.decoding
 
     @property
     def template(self) -> Template:
@@ -123,32 +153,36 @@ class Local(Agent):
     def reply(
         self, prompts: Sequence[Prompt], n: int = 1, *, seeds: Sequence[int] = (), max_new_tokens: int = 0
     ) -> list[list[Reply]]:
-        """`n` replies to each prompt, decoded in batches."""
-        rows = [self.prompt_ids(prompt) for prompt in prompts]
-        seeds = seeds or range(len(rows))
-        replies: list[list[Reply]] = []
-        step = max(1, self.batch_size // n)
-        with self.backbone.speaking_as(self.adapter):
-            for start in range(0, len(rows), step):
-                part = slice(start, start + step)
-                drafts = self.decoding.generate(
-                    self.backbone,
-                    rows[part],
-                    n,
-                    limit=max_new_tokens or self.max_new_tokens,
-                    ends=self.ends,
-                    seeds=seeds[part],
-                )
-                replies += [
-                    [self._reply(draft, len(row)) for draft in drafted]
-                    for row, drafted in zip(rows[part], drafts, strict=True)
-                ]
-        return replies
+        """`n` replies to each prompt, decoded in one batch."""
+        return self.reply_calls([Call(self, prompts, n, seeds, max_new_tokens)])[0]
 
-    def _reply(self, draft: decodings.Sampled, tokens_in: int) -> Reply:
+    def reply_calls(self, calls: Sequence[Call]) -> list[list[list[Reply]]]:
+        """Replies of several agents on the same weights, each with its own adapter, in one batch."""
+        asked = [call.agent._asks(call) for call in calls if isinstance(call.agent, Local)]
+        drafts = iter(decodings.write(self.engine, [ask for asks in asked for ask in asks]))
+        return [
+            [[self._reply(draft, len(ask.prompt.ids)) for draft in next(drafts)] for ask in asks]
+            for asks in asked
+        ]
+
+    def _asks(self, call: Call) -> list[Ask]:
+        limit = call.max_new_tokens or self.max_new_tokens
+        return [
+            Ask(self._prompt(prompt), self.decoding, call.n, limit, self.ends, seed)
+            for prompt, seed in zip(call.prompts, call.seeds or range(len(call.prompts)), strict=True)
+        ]
+
+    def _reply(self, draft: Sampled, tokens_in: int) -> Reply:
         raw = self.backbone.tokenizer.decode(draft.ids, skip_special_tokens=True)
         text, thinking = split_thinking(raw)
         return Reply(text, "stop" if draft.ended else "length", draft.ids, tokens_in, thinking)
+
+    def _prompt(self, prompt: Prompt, lead: Sequence[int] = ()) -> ReadPrompt:
+        """A prompt for the engine; others may share all but its last message, or all but the lead."""
+        asked = prompt[:-1] if prompt[-1]["role"] == "assistant" else prompt
+        ids = (*self.prompt_ids(prompt), *lead)
+        cuts = (self.template.shared(asked, ids), len(self.prompt_ids(asked)))
+        return ReadPrompt(ids, self.adapter, cuts)
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """The tokens of a prompt. One that ends with an assistant message is to be gone on from there."""
@@ -165,56 +199,55 @@ class Local(Agent):
 
     def logps(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[list[float]]:
         """Log-probability in nats of each token of each reply, given its prompt."""
-        rows = [self.prompt_ids(prompt) for prompt in prompts]
-        said = [self.completion_ids(reply) for reply in replies]
+        groups = [
+            (self.prompt_ids(prompt), [self.completion_ids(reply)])
+            for prompt, reply in zip(prompts, replies, strict=True)
+        ]
         out: list[list[float]] = []
         with self.backbone.speaking_as(self.adapter), torch.no_grad():
-            for start in range(0, len(rows), self.batch_size):
-                part = slice(start, start + self.batch_size)
-                batch = Batch.of(rows[part], said[part], self.backbone.device)
-                logps = completion_logps(self.backbone, batch).tolist()
-                out += [row[: len(ids)] for row, ids in zip(logps, said[part], strict=True)]
+            for part in packs(groups, min(self.batch_tokens, PASS)):
+                pack = Pack.of([groups[i] for i in part], self.backbone.device)
+                rows = torch.split(completion_logps(self.backbone, pack), list(pack.lengths))
+                out += [row.tolist() for row in rows]
         return out
 
     def rate(
         self, prompts: Sequence[Prompt], labels: Sequence[str], lead: str = ""
     ) -> list[tuple[list[float], float]]:
-        """Label probabilities from one prefill (and one token more where a label begins another)."""
+        """Label probabilities from one prefill (and one token more where a label begins another).
+
+        What was read stays for whoever goes on from the same prompt, such as a question for what is missing.
+        """
+        if not prompts:
+            return []
         spelled = [self.template.text_ids(lead + label) for label in labels]
-        shared = decodings.shared_prefix(spelled)
-        endings = [ids[shared:] for ids in spelled]
-        rows = [self.template.ids(prompt) + spelled[0][:shared] for prompt in prompts]
-        out: list[tuple[list[float], float]] = []
-        with self.backbone.speaking_as(self.adapter), torch.no_grad():
-            for start in range(0, len(rows), self.batch_size):
-                state = decodings.prefill(self.backbone, rows[start : start + self.batch_size])
-                out += _label_probabilities(state, endings)
-        return out
+        shared = len(os.path.commonprefix(spelled))
+        shared = min(shared, *(len(ids) - 1 for ids in spelled))
+        rows = [self._prompt(prompt, spelled[0][:shared]) for prompt in prompts]
+        nodes = self.engine.read(rows)
+        return self._label_probabilities(nodes, [ids[shared:] for ids in spelled])
 
-
-def _label_probabilities(
-    state: decodings.State, labels: Sequence[Sequence[int]]
-) -> list[tuple[list[float], float]]:
-    """Probabilities of labels of one or two tokens, the first of which may begin another ("1", "10")."""
-    if any(len(label) > 2 for label in labels):
-        raise ConfigError("a label takes more than two tokens of this tokenizer: choose shorter labels")
-    firsts = sorted({label[0] for label in labels})
-    place = {token: column for column, token in enumerate(firsts)}
-    logits = state.backbone.label_logits(state.hidden, firsts)
-    mass = state.backbone.logits(state.hidden).softmax(-1)[:, firsts].sum(-1)
-    share = logits.softmax(-1)  # (batch, first tokens)
-    columns = [share[:, place[label[0]]] for label in labels]
-    for first in sorted({label[0] for label in labels if len(label) == 2}):
-        state.feed(torch.full_like(state.positions, first))
-        after = state.backbone.logits(state.hidden).softmax(-1)
-        state.drop_last()
-        seconds = {i: label[1] for i, label in enumerate(labels) if len(label) == 2 and label[0] == first}
-        taken = after[:, list(seconds.values())].sum(-1)
-        for i, label in enumerate(labels):
-            if i in seconds:
-                columns[i] = columns[i] * after[:, seconds[i]]
-            elif label[0] == first:
-                columns[i] = columns[i] * (1 - taken)
-    probs = torch.stack(columns, -1)
-    probs = probs / probs.sum(-1, keepdim=True)
-    return list(zip(probs.tolist(), mass.tolist(), strict=True))
+    def _label_probabilities(
+        self, nodes: Sequence[Node], labels: Sequence[Sequence[int]]
+    ) -> list[tuple[list[float], float]]:
+        """Probabilities of labels of one or two tokens, the first of which may begin another ("1", "10")."""
+        if any(len(label) > 2 for label in labels):
+            raise ConfigError("a label takes more than two tokens of this tokenizer: choose shorter labels")
+        states = torch.stack([node.hidden for node in nodes])
+        firsts = sorted({label[0] for label in labels})
+        place = {token: column for column, token in enumerate(firsts)}
+        share = self.backbone.label_logits(states, firsts).softmax(-1)  # (nodes, first tokens)
+        mass = self.backbone.logits(states).softmax(-1)[:, firsts].sum(-1)
+        columns = [share[:, place[label[0]]] for label in labels]
+        for first in sorted({label[0] for label in labels if len(label) == 2}):
+            after = self.backbone.logits(self.engine.after(nodes, self.adapter, first)).softmax(-1)
+            seconds = {i: label[1] for i, label in enumerate(labels) if len(label) == 2 and label[0] == first}
+            taken = after[:, list(seconds.values())].sum(-1)
+            for i, label in enumerate(labels):
+                if i in seconds:
+                    columns[i] = columns[i] * after[:, seconds[i]]
+                elif label[0] == first:
+                    columns[i] = columns[i] * (1 - taken)
+        probs = torch.stack(columns, -1)
+        probs = probs / probs.sum(-1, keepdim=True)
+        return list(zip(probs.tolist(), mass.tolist(), strict=True))

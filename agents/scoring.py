@@ -1,53 +1,88 @@
 """Log-probabilities of completions: one function for agents, judges and learners."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
+from agents.attention import Branches
 from agents.backbone import Backbone
+
+CHUNK = 256
+"""Completion tokens whose logits are in memory at once."""
+
+Group = tuple[Sequence[int], Sequence[Sequence[int]]]
+"""A prompt and the completions that branch off it, as token ids."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Prompts padded on the left, completions on the right, so that completions share their columns."""
+class Pack:
+    """Groups in one forward pass without padding; each prompt is read once for all its completions."""
 
     ids: torch.Tensor
-    """(batch, prompt + completion) token ids."""
-    mask: torch.Tensor
-    """(batch, prompt + completion), 1 for real tokens."""
-    width: int
-    """Columns of the longest completion."""
-
-    @property
-    def completion_mask(self) -> torch.Tensor:
-        """(batch, width), 1 for the tokens of completions."""
-        return self.mask[:, -self.width :]
+    """(tokens,)"""
+    plan: Branches
+    places: torch.Tensor
+    """(completion tokens,) the places in `ids` of the tokens before them."""
+    targets: torch.Tensor
+    """(completion tokens,)"""
+    lengths: tuple[int, ...]
+    """Tokens of each completion, group by group."""
 
     @classmethod
-    def of(
-        cls, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], device: torch.device
-    ) -> "Batch":
-        """Pad token ids; every completion has at least one token."""
-        left = max(len(prompt) for prompt in prompts)
-        right = max(len(completion) for completion in completions)
-        ids = torch.zeros(len(prompts), left + right, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
-            start, end = left - len(prompt), left + len(completion)
-            ids[row, start:end] = torch.tensor([*prompt, *completion])
-            mask[row, start:end] = 1
-        return cls(ids.to(device), mask.to(device), right)
+    def of(cls, groups: Sequence[Group], device: torch.device) -> "Pack":
+        """Lay out token ids; neither prompts nor completions are empty."""
+        ids: list[int] = []
+        places: list[int] = []
+        for prompt, completions in groups:
+            last = len(ids) + len(prompt) - 1
+            ids += prompt
+            for completion in completions:
+                places += [last, *range(len(ids), len(ids) + len(completion) - 1)]
+                ids += completion
+        targets = [token for _, completions in groups for completion in completions for token in completion]
+        shape = tuple((len(prompt), tuple(map(len, completions))) for prompt, completions in groups)
+        return cls(
+            torch.tensor(ids, device=device),
+            Branches(shape, device),
+            torch.tensor(places, device=device),
+            torch.tensor(targets, device=device),
+            tuple(len(completion) for _, completions in groups for completion in completions),
+        )
 
 
-def completion_logps(backbone: Backbone, batch: Batch) -> torch.Tensor:
-    """(batch, width) log-probabilities in nats of completion tokens, 0 at padding; fp32.
+def packs(groups: Sequence[Group], most: int) -> Iterator[list[int]]:
+    """Numbers of the groups that go into one pass together: up to `most` tokens, at least one group."""
+    part: list[int] = []
+    tokens = 0
+    for number, (prompt, completions) in enumerate(groups):
+        size = len(prompt) + sum(map(len, completions))
+        if part and tokens + size > most:
+            yield part
+            part, tokens = [], 0
+        part.append(number)
+        tokens += size
+    if part:
+        yield part
 
-    Logits are computed at the columns of completions only.
+
+def completion_logps(backbone: Backbone, pack: Pack) -> torch.Tensor:
+    """(completion tokens,) log-probabilities in nats, fp32, in the order of the pack.
+
+    Logits are computed for the tokens of completions only, a chunk at a time, and again in the
+    backward pass: at a vocabulary of 150 000 they would take more memory than the model.
     """
-    positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
-    hidden = backbone.hidden(batch.ids, batch.mask, positions)
-    logits = backbone.logits(hidden[:, -batch.width - 1 : -1])  # (batch, width, vocabulary)
-    target = batch.ids[:, -batch.width :, None]
-    logps = logits.gather(-1, target)[..., 0] - logits.logsumexp(-1)
-    return logps * batch.completion_mask
+    hidden = backbone.read(pack.ids, pack.plan)[pack.places]
+    parts = []
+    for states, targets in zip(torch.split(hidden, CHUNK), torch.split(pack.targets, CHUNK), strict=True):
+        if states.requires_grad:
+            parts.append(checkpoint(_logps, backbone, states, targets, use_reentrant=False))
+        else:
+            parts.append(_logps(backbone, states, targets))
+    return torch.cat(parts)
+
+
+def _logps(backbone: Backbone, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    logits = backbone.logits(states)
+    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)

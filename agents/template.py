@@ -111,6 +111,13 @@ class Template:
             ids += self.text_ids(conformed[int(piece)]["content"]) if place % 2 else self._encode(piece)
         return ids
 
+    def shared(self, messages: Prompt, ids: Sequence[int]) -> int:
+        """How many of the first `ids` come before the last message, whatever that says."""
+        conformed = conform(messages, self.folds_system)
+        marked = [*conformed[:-1], Message(role=conformed[-1]["role"], content=_MARK.format(0))]
+        head = self._encode(_MARKED.split(self._render(marked))[0])
+        return next((i for i, (a, b) in enumerate(zip(head, ids, strict=False)) if a != b), len(head))
+
     def text_ids(self, text: str) -> list[int]:
         """Token ids of plain text; the spelling of a special token is not recognised."""
         return [token for piece in _cut(text, self._added) for token in self._encode(piece)]

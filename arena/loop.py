@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_lowercase
 
-from agents.base import Agent
+from agents.base import Agent, Call, reply_together
 from agents.dialogue import Dialogue, Message, Reply, Turn
 from rewards.judge import Judge
 from rewards.verdict import Case, Preference, Verdict, prefer
@@ -23,6 +23,8 @@ class Drafted:
     step: int
     seat: str
     turns: tuple[Turn, ...]
+    share: float = 1.0
+    """This seat's part, in (0, 1], of the tokens that all seats wrote in one batch in this turn."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,22 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Exchanged:
-    """One seat has spoken in all dialogues where it was its turn: an on-policy batch to learn from."""
+    """One seat has spoken, and was judged, in all dialogues where it was its turn."""
 
     step: int
     seat: str
     judge: str
     """The seat that judged, or `judge` for a third agent."""
     exchanges: tuple[Exchange, ...]
+    share: float = 1.0
+    """This seat's part, in (0, 1], of the verdicts that were given in this turn."""
+
+
+@dataclass(frozen=True)
+class Turned:
+    """All seats have been judged for this turn: an on-policy batch for each seat that learns."""
+
+    exchanged: tuple[Exchanged, ...]
 
 
 @dataclass(frozen=True)
@@ -106,43 +117,65 @@ class Table:
         return self.seed_of("reply", turn_id.rstrip(ascii_lowercase))
 
 
-def converse(table: Table, dialogues: Sequence[Dialogue]) -> Iterator[Drafted | Exchanged | Performed]:
-    """Hold `dialogues` in step. The caller may train a seat before it asks for the next event."""
+Event = Drafted | Exchanged | Turned | Performed
+
+
+def converse(table: Table, dialogues: Sequence[Dialogue]) -> Iterator[Event]:
+    """Hold `dialogues` in step; in every turn all seats draft, all are judged, and then they may learn.
+
+    The caller may train the seats at `Turned`, before it asks for the next event. No seat's update
+    reaches a draft or a verdict of the same turn, so these are asked for in as few batches as can be.
+    """
     live = {dialogue.id: dialogue for dialogue in dialogues}
-    for step in range(table.turns * len(table.seats)):
-        turn, seat = step // len(table.seats), list(table.seats)[step % len(table.seats)]
-        due = [d for d in live.values() if len(d.turns) == turn and table.speaker(d) == seat]
-        if not due:
-            continue
-        drafted = _draft(table, seat, due)
-        yield Drafted(step, seat, tuple(turn for drafts in drafted for turn in drafts))
-        judge, verdicts = _judge_drafts(table, seat, due, drafted)
-        exchanges = [
-            _exchange(table, seat, dialogue, drafts, given)
-            for dialogue, drafts, given in zip(due, drafted, verdicts, strict=True)
-        ]
-        live.update({e.dialogue.id: e.dialogue.say(e.said) for e in exchanges})
-        yield Exchanged(step, seat, judge, tuple(exchanges))
-    for seat in table.seats:
-        yield _judge_performances(table, seat, list(live.values()))
+    seats = list(table.seats)
+    for turn in range(table.turns):
+        due = {seat: [d for d in live.values() if table.speaker(d) == seat] for seat in seats}
+        due = {seat: found for seat, found in due.items() if found}
+        steps = {seat: turn * len(seats) + seats.index(seat) for seat in due}
+        drafted = _draft(table, due)
+        shares = _shares([sum(len(t.reply.ids) for own in drafts for t in own) for drafts in drafted])
+        for (seat, step), drafts, share in zip(steps.items(), drafted, shares, strict=True):
+            yield Drafted(step, seat, tuple(t for own in drafts for t in own), share)
+        exchanged = list(_exchanged(table, due, steps, drafted))
+        for event in exchanged:
+            live.update({e.dialogue.id: e.dialogue.say(e.said) for e in event.exchanges})
+        yield from exchanged
+        yield Turned(tuple(exchanged))
+    yield from _performed(table, list(live.values()))
 
 
-def _draft(table: Table, seat: str, due: Sequence[Dialogue]) -> list[list[Turn]]:
-    """All drafts of `seat`; the whole batch is written again if any is not on record, for equal batches."""
-    n = table.drafts.get(seat, 1)
-    names = [[dialogue.draft_id(draft) for draft in range(n)] for dialogue in due]
-    if all(name in table.told for own in names for name in own):
-        return [[table.told[name] for name in own] for own in names]
-    agent = table.seats[seat]
-    prompts = [table.prompt(dialogue, seat) for dialogue in due]
-    seeds = [table.reply_seed(own[0]) for own in names]
-    replies = agent.reply(prompts, n, seeds=seeds)
+def _shares(parts: Sequence[float]) -> list[float]:
+    """Each part of the sum; equal parts where there is nothing."""
+    total = sum(parts)
+    return [part / total if total else 1 / len(parts) for part in parts]
+
+
+def _draft(table: Table, due: Mapping[str, Sequence[Dialogue]]) -> list[list[list[Turn]]]:
+    """All drafts of each seat; all are written again if any is not on record, for equal batches."""
+    names = {
+        seat: [[d.draft_id(n) for n in range(table.drafts.get(seat, 1))] for d in dialogues]
+        for seat, dialogues in due.items()
+    }
+    if all(name in table.told for rows in names.values() for own in rows for name in own):
+        return [[[table.told[name] for name in own] for own in rows] for rows in names.values()]
+    calls = [
+        Call(
+            table.seats[seat],
+            [table.prompt(dialogue, seat) for dialogue in dialogues],
+            table.drafts.get(seat, 1),
+            [table.reply_seed(own[0]) for own in names[seat]],
+        )
+        for seat, dialogues in due.items()
+    ]
     return [
         [
-            table.told.get(name, Turn(name, _last_id(dialogue), seat, reply, agent.version))
-            for name, reply in zip(own, drafts, strict=True)
+            [
+                table.told.get(name, Turn(name, _last_id(dialogue), seat, reply, table.seats[seat].version))
+                for name, reply in zip(own, drafts, strict=True)
+            ]
+            for dialogue, own, drafts in zip(dialogues, names[seat], replies, strict=True)
         ]
-        for dialogue, own, drafts in zip(due, names, replies, strict=True)
+        for (seat, dialogues), replies in zip(due.items(), reply_together(calls), strict=True)
     ]
 
 
@@ -150,25 +183,44 @@ def _last_id(dialogue: Dialogue) -> str:
     return dialogue.turns[-1].id if dialogue.turns else ""
 
 
-def _judge_drafts(
-    table: Table, seat: str, due: Sequence[Dialogue], drafted: Sequence[Sequence[Turn]]
-) -> tuple[str, list[list[Verdict]]]:
-    cases = [
-        Case(turn.id, dialogue.topic, tuple(table.prompt(dialogue, seat)[1:]), turn.reply)
-        for dialogue, drafts in zip(due, drafted, strict=True)
-        for turn in drafts
-    ]
-    judge, verdicts = _verdicts(table, seat, cases)
-    found = iter(verdicts)
-    return judge, [[next(found) for _ in drafts] for drafts in drafted]
+def _exchanged(
+    table: Table,
+    due: Mapping[str, Sequence[Dialogue]],
+    steps: Mapping[str, int],
+    drafted: Sequence[Sequence[Sequence[Turn]]],
+) -> Iterator[Exchanged]:
+    """What the judges say of each seat's drafts, and what follows from it."""
+    cases = {
+        seat: [
+            Case(turn.id, dialogue.topic, tuple(table.prompt(dialogue, seat)[1:]), turn.reply)
+            for dialogue, own in zip(dialogues, drafts, strict=True)
+            for turn in own
+        ]
+        for (seat, dialogues), drafts in zip(due.items(), drafted, strict=True)
+    }
+    given = _verdicts(table, cases)
+    shares = _shares([len(own) for own in cases.values()])
+    for (seat, dialogues), drafts, share in zip(due.items(), drafted, shares, strict=True):
+        found = iter(given[seat])
+        exchanges = [
+            _exchange(table, seat, dialogue, own, [next(found) for _ in own])
+            for dialogue, own in zip(dialogues, drafts, strict=True)
+        ]
+        yield Exchanged(steps[seat], seat, table.judge_of(seat)[0], tuple(exchanges), share)
 
 
-def _verdicts(table: Table, seat: str, cases: Sequence[Case]) -> tuple[str, list[Verdict]]:
-    name, agent = table.judge_of(seat)
-    if all(case.id in table.judged for case in cases):
-        return name, [table.judged[case.id] for case in cases]
-    given = table.judge.rate(agent, cases, [table.seed_of("judge", case.id) for case in cases])
-    return name, [table.judged.get(verdict.id, verdict) for verdict in given]
+def _verdicts(table: Table, cases: Mapping[str, Sequence[Case]]) -> dict[str, list[Verdict]]:
+    """Seat -> verdicts on its cases; judges that would say the same are asked together."""
+    judges = {seat: table.judge_of(seat)[1] for seat in cases}
+    told = dict(table.judged)
+    for voice in dict.fromkeys(agent.voice for agent in judges.values()):
+        seats = [seat for seat, agent in judges.items() if agent.voice == voice]
+        asked = [case for seat in seats for case in cases[seat]]
+        if not all(case.id in told for case in asked):
+            seeds = [table.seed_of("judge", case.id) for case in asked]
+            given = table.judge.rate(judges[seats[0]], asked, seeds)
+            told = {verdict.id: verdict for verdict in given} | told
+    return {seat: [told[case.id] for case in own] for seat, own in cases.items()}
 
 
 def _exchange(
@@ -192,13 +244,17 @@ def _worth(turn: Turn, verdict: Verdict) -> tuple[bool, bool, bool, float]:
     return bool(turn.text.strip()), not turn.reply.truncated, judged, verdict.reward or 0.0
 
 
-def _judge_performances(table: Table, seat: str, dialogues: Sequence[Dialogue]) -> Performed:
-    """Every reply has reached its judge by now."""
-    cases = []
+def _performed(table: Table, dialogues: Sequence[Dialogue]) -> Iterator[Performed]:
+    """Each seat's whole performance; every reply has reached its judge by now."""
+    cases: dict[str, list[Case]] = {seat: [] for seat in table.seats}
     for dialogue in dialogues:
-        own = [turn.text for turn in dialogue.turns if turn.speaker == seat]
-        if own:
-            ask = Message(role="user", content=dialogue.topic)
-            cases.append(Case(f"{dialogue.id}.{seat}", dialogue.topic, (ask,), Reply("\n\n".join(own))))
-    judge, verdicts = _verdicts(table, seat, cases) if cases else ("", [])
-    return Performed(seat, judge, tuple(verdicts))
+        ask = Message(role="user", content=dialogue.topic)
+        for seat in table.seats:
+            own = [turn.text for turn in dialogue.turns if turn.speaker == seat]
+            if own:
+                said = Reply("\n\n".join(own))
+                cases[seat].append(Case(f"{dialogue.id}.{seat}", dialogue.topic, (ask,), said))
+    given = _verdicts(table, {seat: own for seat, own in cases.items() if own})
+    for seat in table.seats:
+        verdicts = tuple(given.get(seat, ()))
+        yield Performed(seat, table.judge_of(seat)[0] if verdicts else "", verdicts)

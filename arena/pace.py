@@ -33,15 +33,14 @@ class Pace:
 def measure(agent: Local, rows: int) -> Pace:
     """Time a batch of `rows`: one token, then some more."""
     words = "Tell me what you know of the history and the physics of bridges, and why some of them fail. " * 4
-    rows = min(rows, agent.batch_size)
-    prompts = [[Message(role="user", content=words)]] * rows
-    agent.reply(prompts[:1], max_new_tokens=1)  # loads the weights
+    agent.reply([[Message(role="user", content=words)]], max_new_tokens=1)  # loads the weights
+    prompts = [[Message(role="user", content=f"{row}. {words}")] for row in range(rows)]
     seconds = []
-    for limit in (1, 1 + STEPS):
+    for limit in (1, 1 + STEPS):  # the second time the prompts are known
         start = time.perf_counter()
         [*_, [last]] = agent.reply(prompts, max_new_tokens=limit)
         seconds.append(time.perf_counter() - start)
-    steps = max(1e-6, seconds[1] - seconds[0]) / STEPS
+    steps = max(1e-6, seconds[1]) / (1 + STEPS)
     return Pace(last.tokens_in * rows / seconds[0], rows / steps)
 
 

@@ -21,8 +21,6 @@ EMBEDDERS = {
     "sentence-transformers/all-mpnet-base-v2": 109.5,
 }
 """Published millions of parameters of sentence encoders."""
-CONTEXT = 1024
-"""Tokens of one row that the plan reckons with for keys and values."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +104,15 @@ def memory(agents: Mapping[str, Agent], judge: Judge, learners: Mapping[str, "On
             continue
         shape = shapes[agent.source] = shapes.get(agent.source) or Shape.of(agent)
         sharing = {s: a for s, a in everyone.items() if isinstance(a, Local) and a.source == agent.source}
-        rows = max(other.batch_size for other in sharing.values())
+        tokens = min(other.batch_tokens for other in sharing.values())
+        kept = min(other.kept_gb for other in sharing.values())
         bytes_ = shape.linear * BYTES[shape.precision] + shape.other * BYTES[shape.unquantised]
         how = f"{(shape.linear + shape.other) / 1e9:.2f} billion parameters, {shape.precision}"
         parts[agent.source] = Part(f"{agent.name} ({', '.join(sharing)})", bytes_ / 1e9, how)
         parts[(*agent.source, "cache")] = Part(
             f"{agent.name}: keys and values",
-            shape.cache_bytes * rows * CONTEXT / 1e9,
-            f"{rows} rows of {CONTEXT} tokens",
+            shape.cache_bytes * tokens / 1e9 + kept,
+            f"{tokens} tokens in flight, and {kept:g} GB kept",
         )
         if seat in learners:
             count = shape.adapter(learners[seat].rank, agent)
@@ -242,7 +241,7 @@ def lines(parts: Sequence[Part], asked: Work) -> list[str]:
     if total > 0.9 * have:
         text.append(
             "  DOES NOT FIT: take smaller agents (agent@agents.SEAT=llama, qwen, smollm), precision=nf4, "
-            "a smaller agents.SEAT.batch_size, or a machine with more memory"
+            "a smaller agents.SEAT.batch_tokens, or a machine with more memory"
         )
     else:
         text.append("  fits")

@@ -9,7 +9,7 @@ from typing import Any
 
 from arena import alarms, records
 from arena.display import Display
-from arena.loop import Drafted, Exchanged, Performed, Table
+from arena.loop import Drafted, Event, Exchanged, Performed, Table, Turned
 from arena.rundir import RunFolder
 from arena.train.online_dpo import OnlineDPO
 from rewards.verdict import Verdict
@@ -55,7 +55,9 @@ class Session:
         )
         self.alarms: set[str] = set()
         self.clock = time.perf_counter()
-        self.drafting = 0.0
+        self.drafting: dict[int, float] = {}
+        self.batch = 0.0
+        self.parts = 0.0
         self.trained = -1
         found = run.checkpoint()
         if found:
@@ -63,7 +65,7 @@ class Session:
             for seat, learner in learners.items():
                 learner.load(folder / seat)
 
-    def take(self, event: Drafted | Exchanged | Performed) -> None:
+    def take(self, event: Event) -> None:
         """Write an event down and do what follows from it.
 
         Raises:
@@ -73,6 +75,8 @@ class Session:
             self._drafted(event)
         elif isinstance(event, Exchanged):
             self._exchanged(event)
+        elif isinstance(event, Turned):
+            self._turned(event)
         else:
             self._performed(event)
         self.clock = time.perf_counter()
@@ -84,11 +88,15 @@ class Session:
             raise Stopped(self.stop.reason)
         self.run.append(table, row)
 
-    def _lap(self) -> float:
-        return time.perf_counter() - self.clock
+    def _seconds(self, share: float) -> float:
+        """What a seat took of a batch that several seats share; the events of one batch come in a row."""
+        if self.parts < 1e-6:
+            self.batch, self.parts = time.perf_counter() - self.clock, 1.0
+        self.parts -= share
+        return self.batch * share
 
     def _drafted(self, event: Drafted) -> None:
-        self.drafting = self._lap()
+        seconds = self.drafting[event.step] = self._seconds(event.share)
         new = [turn for turn in event.turns if turn.id not in self.table.told]
         agent = self.table.seats[event.seat]
         for turn in event.turns:
@@ -107,11 +115,11 @@ class Session:
                 drafts=len(new),
                 tokens=sum(len(turn.reply.ids) for turn in new),
                 truncated=sum(turn.reply.truncated for turn in new),
-                seconds=self.drafting,
+                seconds=seconds,
             )
 
     def _exchanged(self, event: Exchanged) -> None:
-        judging = self._lap()
+        judging = self._seconds(event.share)
         for exchange in event.exchanges:
             self._judged(exchange.verdicts, event.judge, "draft", event.step)
             self._append(
@@ -125,7 +133,10 @@ class Session:
                 self._append("preferences", row)
         if f"step-{event.step}" not in self.run.ids["steps"]:
             self._step_row(event, judging)
-        self._learn(event)
+
+    def _turned(self, event: Turned) -> None:
+        for exchanged in event.exchanged:
+            self._learn(exchanged)
         self._alarm()
 
     def _judged(self, verdicts: Sequence[Verdict], judge: str, about: str, step: int) -> None:
@@ -164,7 +175,7 @@ class Session:
             "pairs": outcomes.count("pair"),
             "ties": outcomes.count("tie"),
             "abstained": outcomes.count("abstained") + outcomes.count("scales"),
-            "seconds_drafting": self.drafting,
+            "seconds_drafting": self.drafting[event.step],
             "seconds_judging": judging,
             "ts": records.now(),
         }

@@ -13,7 +13,7 @@ import pytest
 from agents import Agent, Dialogue, Reply, Scripted
 from agents.base import Prompt
 from agents.dialogue import Turn
-from arena.loop import Drafted, Exchanged, Performed, Table, converse
+from arena.loop import Drafted, Event, Exchanged, Performed, Table, converse
 from arena.records import exchange_row, failure_row, line, metrics_row, turn_row, verdict_row
 from arena.rundir import RunFolder
 from arena.show import main
@@ -145,13 +145,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return told.err
 
 
-def _record(folder: RunFolder, event: Drafted | Exchanged | Performed, zeta: float) -> None:
+def _record(folder: RunFolder, event: Event, zeta: float) -> None:
     if isinstance(event, Drafted):
         for draft in event.turns:
             folder.append("turns", turn_row(draft, step=event.step, model="scripted", seed=0))
     elif isinstance(event, Performed):
         _judged(folder, event.verdicts, event.judge, "performance", zeta, -1)
-    else:
+    elif isinstance(event, Exchanged):
         for exchange in event.exchanges:
             _judged(folder, exchange.verdicts, event.judge, "draft", zeta, event.step)
             row = exchange_row(exchange, seat=event.seat, judge=event.judge, step=event.step)

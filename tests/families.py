@@ -12,6 +12,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from agents import families
+from agents.attention import Branches
 from agents.local import Local
 
 torch.set_num_threads(1)  # matrices as small as these only wait for other threads
@@ -168,6 +169,13 @@ def read(folder: Path, ids: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (tokens, vocabulary) and last states (tokens, hidden) of one row, read without a cache."""
     out = plain(folder)(torch.tensor([list(ids)]), output_hidden_states=True, use_cache=False)
     return out.logits[0], out.hidden_states[-1][0]
+
+
+def states(backbone: Any, ids: Sequence[int]) -> torch.Tensor:
+    """Last states (tokens, hidden) of one row, as our own backbone reads it."""
+    plan = Branches(((len(ids), ()),), backbone.device)
+    read: torch.Tensor = backbone.read(torch.tensor(list(ids), device=backbone.device), plan)
+    return read
 
 
 def greedy(folder: Path, row: Sequence[int], limit: int, ends: Collection[int] = ()) -> list[int]:

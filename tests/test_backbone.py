@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from agents import backbone as backbones
 from agents.backbone import Backbone, Lora, load_folder, pick_device, pick_precision
 from agents.decoding import Sampling
+from agents.engine import Ask
 from agents.errors import ConfigError, Unavailable
-from agents.scoring import Batch, completion_logps
+from agents.reader import Prompt
+from agents.scoring import Pack, completion_logps
 from agents.weights import Weights, resolve
 
 Checkpoint = Callable[..., Path]
@@ -38,21 +40,30 @@ def with_adapter(backbone: Backbone) -> Backbone:
     return backbone
 
 
+def packed(backbone: Backbone) -> Pack:
+    """Two prompts, each with a completion."""
+    prompts, completions = families.rows(20, 33), families.rows(9, 15)
+    groups = [(prompt, [completion]) for prompt, completion in zip(prompts, completions, strict=True)]
+    return Pack.of(groups, backbone.device)
+
+
 def learn(backbone: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
     """(gradient of the adapter, log-probabilities without it) on one batch, as a learner computes them."""
-    batch = Batch.of(families.rows(20, 33), families.rows(9, 15), backbone.device)
+    pack = packed(backbone)
     with backbone.speaking_as("ada"):
-        loss = -completion_logps(backbone, batch).sum()
+        loss = -completion_logps(backbone, pack).sum()
         gradient = torch.autograd.grad(loss, backbone.adapter_parameters("ada"))
     with backbone.speaking_as(""), torch.no_grad():
-        logps = completion_logps(backbone, batch)
+        logps = completion_logps(backbone, pack)
     return torch.cat([part.flatten() for part in gradient]).cpu(), logps.cpu()
 
 
 def talk(backbone: Backbone, adapter: str) -> None:
     """Generate a little."""
-    with backbone.speaking_as(adapter):
-        Sampling().generate(backbone, families.rows(8, 30), 2, limit=6, ends=frozenset({-1}), seeds=[0, 1])
+    asks = [
+        Ask(Prompt(tuple(row), adapter), Sampling(), 2, 6, frozenset({-1}), 0) for row in families.rows(8, 30)
+    ]
+    backbone.engine.write(asks)
 
 
 def dequantised(backbone: Backbone, folder: Path) -> Backbone:
@@ -135,9 +146,8 @@ def test_mixtral_says_what_transformers_own_mixtral_says(checkpoint: Checkpoint)
     folder = checkpoint(families.MIXTRAL)
     (row,) = families.rows(40)
     model = load_folder(Weights("tiny", folder, "a test"), "fp32", "cpu")
-    ids = torch.tensor([row])
     with torch.no_grad():
-        logits = model.logits(model.hidden(ids, torch.ones_like(ids), torch.arange(40)[None]))[0]
+        logits = model.logits(families.states(model, row))
     plain = families.plain(folder)
     assert type(plain) is transformers.MixtralForCausalLM
     torch.testing.assert_close(logits, families.read(folder, row)[0], atol=1e-5, rtol=0)
@@ -172,13 +182,8 @@ def test_four_bits_say_about_what_sixteen_say(checkpoint: Checkpoint, family: fa
     logits = []
     for precision in ("nf4", "bf16"):
         model = load_folder(Weights("tiny", checkpoint(family), "a test"), precision, DEVICE)
-        ids = torch.tensor([row], device=model.device)
         with torch.no_grad():
-            logits.append(
-                model.logits(
-                    model.hidden(ids, torch.ones_like(ids), torch.arange(40, device=ids.device)[None])
-                )
-            )
+            logits.append(model.logits(families.states(model, row)))
     assert likeness(*logits) > 0.75
 
 
@@ -186,8 +191,8 @@ def test_gradients_reach_adapters_through_four_bit_experts(checkpoint: Checkpoin
     """Every matrix of every adapter learns, those below the last layer's experts too."""
     backbone = load(checkpoint(families.MIXTRAL), "nf4")
     with backbone.speaking_as("ada"):
-        batch = Batch.of(families.rows(20, 33), families.rows(9, 15), backbone.device)
-        completion_logps(backbone, batch).sum().backward()
+        pack = packed(backbone)
+        completion_logps(backbone, pack).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in backbone.adapter_parameters("ada"))
 
 
@@ -198,11 +203,11 @@ def test_recomputed_activations_give_the_same_gradient(
 ) -> None:
     """Gradient checkpointing saves memory, changes no number, and leaves the model as it was."""
     backbone = load(checkpoint(family), precision)
-    batch = Batch.of(families.rows(20, 33), families.rows(9, 15), backbone.device)
+    pack = packed(backbone)
     gradients = []
     for checkpointing in (False, True):
         with backbone.training(checkpointing), backbone.speaking_as("ada"):
-            loss = -completion_logps(backbone, batch).sum()
+            loss = -completion_logps(backbone, pack).sum()
             parts = torch.autograd.grad(loss, backbone.adapter_parameters("ada"))
         gradients.append(torch.cat([part.flatten() for part in parts]).cpu())
         talk(backbone, "ada")

@@ -9,8 +9,9 @@ import torch
 
 from agents import backbone as backbones
 from agents.contrastive import Contrastive
-from agents.decoding import SHARED_MIN
+from agents.engine import Ask, Engine
 from agents.errors import ConfigError
+from agents.reader import SHORT, Prompt
 
 Checkpoint = Callable[..., Path]
 LIMIT = 14
@@ -24,11 +25,16 @@ def folder(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Path:
 
 
 def search(
-    folder: Path, rows: Sequence[Sequence[int]], decoding: Contrastive, ends: frozenset[int] = NEVER
+    folder: Path,
+    rows: Sequence[Sequence[int]],
+    decoding: Contrastive,
+    ends: frozenset[int] = NEVER,
+    tokens: int = 10_000,
 ) -> list[list[int]]:
     """The batched continuations of `rows`."""
     backbone = backbones.load(str(folder), "main", "fp32", "cpu")
-    found = decoding.generate(backbone, rows, 1, limit=LIMIT, ends=ends, seeds=range(len(rows)))
+    asks = [Ask(Prompt(tuple(row)), decoding, 1, LIMIT, ends, 0) for row in rows]
+    found = decoding.write(Engine(backbone, tokens), asks)
     return [list(sampled.ids) for (sampled,) in found]
 
 
@@ -46,9 +52,9 @@ def naive(folder: Path, row: Sequence[int], alpha: float, k: int) -> list[int]:
     return read[len(row) :]
 
 
-@pytest.mark.parametrize("shared", [0, SHARED_MIN + 5], ids=["apart", "shared"])
-def test_a_padded_batch_equals_the_equation_row_by_row(folder: Path, shared: int) -> None:
-    """The tree of candidates, padding and the cache change no token."""
+@pytest.mark.parametrize("shared", [0, SHORT + 5], ids=["apart", "shared"])
+def test_a_batch_equals_the_equation_row_by_row(folder: Path, shared: int) -> None:
+    """The tree of candidates, rows of other lengths and the cache change no token."""
     rows = families.rows(3, 21, 9, shared=shared)
     expected = [naive(folder, row, alpha=0.6, k=4) for row in rows]
     assert search(folder, rows, Contrastive(alpha=0.6, k=4)) == expected
@@ -87,8 +93,16 @@ def test_rows_end_by_themselves_and_leave_the_others_unchanged(folder: Path) -> 
 def test_more_than_one_draft_is_refused(folder: Path) -> None:
     """Equal drafts make no preference; the message names what samples."""
     backbone = backbones.load(str(folder), "main", "fp32", "cpu")
+    asks = [Ask(Prompt((1, 2, 3)), Contrastive(), 2, 4, NEVER, 0)]
     with pytest.raises(ConfigError, match="2 drafts would be equal: take agents.decoding.Sampling"):
-        Contrastive().generate(backbone, families.rows(3), 2, limit=4, ends=NEVER, seeds=[0])
+        Contrastive().write(Engine(backbone), asks)
+
+
+def test_the_budget_changes_no_token(folder: Path) -> None:
+    """One row at a time, two, or all."""
+    rows = families.rows(3, 21, 9)
+    found = [search(folder, rows, Contrastive(), tokens=tokens) for tokens in (1, 90, 10_000)]
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("options", [{"alpha": -0.1}, {"alpha": 1.1}, {"k": 0}], ids=str)

@@ -9,7 +9,7 @@ import pytest
 from agents.decoding import Sampling
 from agents.dialogue import Dialogue
 from agents.families import SmolLM
-from arena.loop import Exchanged, Table, converse
+from arena.loop import Table, Turned, converse
 from arena.topics import Shipped
 from arena.train.online_dpo import OnlineDPO
 from rewards.judge import Judge
@@ -45,7 +45,6 @@ def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, 
         system=PERSONA,
         decoding=Sampling(temperature=0.9, min_p=0.1),
         max_new_tokens=TOKENS,
-        batch_size=BATCH * DRAFTS,
     )
     learner = OnlineDPO(lr=2e-4, epochs=2)
     learner.attach(agent, seat)
@@ -56,8 +55,9 @@ def train_and_measure(rater: Rater, seat: str, checkpoint: str) -> tuple[float, 
         judge = Judge(rater, pair_truncated=True)
         table = Table({seat: agent, "other": agent}, judge, OPENING, 1, {seat: DRAFTS})
         for event in converse(table, dialogues):
-            if isinstance(event, Exchanged):
-                learner.step([e.preference for e in event.exchanges if e.preference])
+            if isinstance(event, Turned):
+                found = [e.preference for exchanged in event.exchanged for e in exchanged.exchanges]
+                learner.step([preference for preference in found if preference])
     return difference(before, share_of_questions(agent, held_out))
 
 

@@ -13,12 +13,14 @@ import transformers
 
 from agents import backbone as backbones
 from agents.backbone import Lora
+from agents.base import Call, reply_together
 from agents.contrastive import Contrastive
 from agents.decoding import Sampling
 from agents.dialogue import Message, Reply
 from agents.errors import ConfigError
 from agents.families import Llama
 from agents.local import Local
+from agents.scripted import Scripted
 
 Checkpoint = Callable[..., Path]
 LABELS = [str(number) for number in range(1, 11)]
@@ -99,9 +101,9 @@ def test_log_probabilities_equal_those_of_single_rows(agent: Local) -> None:
     assert flat(found) == pytest.approx(flat(expected), abs=1e-4)
 
 
-def test_log_probabilities_do_not_depend_on_the_batch_size(checkpoint: Checkpoint) -> None:
-    """Batches of one give what one batch gives."""
-    one, all_ = (make(checkpoint, batch_size=size) for size in (1, 16))
+def test_log_probabilities_do_not_depend_on_the_budget(checkpoint: Checkpoint) -> None:
+    """Row by row gives what one pass gives."""
+    one, all_ = (make(checkpoint, batch_tokens=tokens) for tokens in (1, 10_000))
     assert flat(one.logps(PROMPTS, REPLIES)) == pytest.approx(flat(all_.logps(PROMPTS, REPLIES)), abs=1e-4)
 
 
@@ -188,15 +190,69 @@ def test_a_reply_counts_the_tokens_that_it_answers(checkpoint: Checkpoint) -> No
     assert counts == [len(agent.template.ids(prompt)) for prompt in PROMPTS]
 
 
-def test_replies_do_not_depend_on_the_batch_size(checkpoint: Checkpoint) -> None:
-    """Prompts that are read in three batches get the drafts they get in one."""
-    small, large = (make(checkpoint, max_new_tokens=8, batch_size=size) for size in (2, 16))
-    assert small.reply(PROMPTS, n=2, seeds=[5, 6, 7]) == large.reply(PROMPTS, n=2, seeds=[5, 6, 7])
+def test_the_smallest_budget_on_the_weights_counts_and_changes_no_reply(
+    checkpoint: Checkpoint, fresh: None
+) -> None:
+    """Draft by draft gives what one batch gives; the other agent on these weights is then as careful."""
+    large, small = (make(checkpoint, max_new_tokens=8, batch_tokens=tokens) for tokens in (5000, 10))
+    together = large.reply(PROMPTS, n=2, seeds=[5, 6, 7])
+    assert small.reply(PROMPTS, n=2, seeds=[5, 6, 7]) == together
+    assert large.engine.tokens == 10
+
+
+def test_kept_keys_and_values_stay_within_their_limit(checkpoint: Checkpoint, fresh: None) -> None:
+    """In gigabytes; with none, nothing is kept."""
+    some, none = make(checkpoint, kept_gb=1.0), make(checkpoint, kept_gb=0.0)
+    some.reply(PROMPTS, max_new_tokens=3)
+    assert some.engine.prefixes.bytes > 0
+    none.reply(PROMPTS, max_new_tokens=3)
+    assert none.engine.prefixes.limit == 0
+
+
+@pytest.mark.parametrize("options", [{"batch_tokens": 0}, {"kept_gb": -1.0}], ids=str)
+def test_budgets_out_of_range_are_refused(checkpoint: Checkpoint, options: dict[str, Any]) -> None:
+    """The message names both."""
+    with pytest.raises(ConfigError, match="batch_tokens must be at least 1 and kept_gb at least 0"):
+        make(checkpoint, **options)
+
+
+def test_agents_on_the_same_weights_reply_in_one_batch(pair: tuple[Local, Local]) -> None:
+    """Each with its own adapter, drafts, seeds and limit, as if it were alone."""
+    ada, bob = pair
+    calls = [
+        Call(ada, PROMPTS, 2, (5, 6, 7), 6),
+        Call(bob, PROMPTS[:1], 1, (), 4),
+        Call(ada.fixed(), PROMPTS[1:], 3, (1, 2), 5),
+    ]
+    alone = [c.agent.reply(c.prompts, c.n, seeds=c.seeds, max_new_tokens=c.max_new_tokens) for c in calls]
+    assert reply_together(calls) == alone
+
+
+def test_agents_of_no_common_weights_reply_one_after_the_other(checkpoint: Checkpoint) -> None:
+    """Two checkpoints, or a script: the replies come in the order of the calls."""
+    local, script = make(checkpoint, max_new_tokens=4), Scripted(["so"])
+    found = reply_together([Call(script, PROMPTS[:1]), Call(local, PROMPTS), Call(script, PROMPTS[:1])])
+    assert found == [script.reply(PROMPTS[:1]), local.reply(PROMPTS), script.reply(PROMPTS[:1])]
+
+
+def test_a_question_that_follows_a_rating_reads_only_what_is_new(
+    checkpoint: Checkpoint, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing goes on from where the rating was read."""
+    agent = make(checkpoint, max_new_tokens=1)
+    read: list[int] = []
+    plain = agent.backbone.read
+    monkeypatch.setattr(agent.backbone, "read", lambda ids, plan: read.append(len(ids)) or plain(ids, plan))
+    prompt = [Message(role="user", content="How good is this answer? " * 4)]
+    agent.rate([prompt], LABELS, "Rating: ")
+    del read[:]
+    agent.reply([[*prompt, Message(role="assistant", content="Rating: 7")]])
+    assert sum(read) == len(agent.template.text_ids("7"))
 
 
 def test_the_default_seed_of_a_prompt_is_its_position(checkpoint: Checkpoint) -> None:
-    """Also where the prompts are read in several batches."""
-    agent = make(checkpoint, max_new_tokens=8, batch_size=1)
+    """Also where the prompts are written one by one."""
+    agent = make(checkpoint, max_new_tokens=8, batch_tokens=1)
     assert agent.reply(PROMPTS) == agent.reply(PROMPTS, seeds=[0, 1, 2])
 
 
@@ -257,9 +313,10 @@ def test_the_mass_is_what_all_labels_have_of_the_vocabulary(checkpoint: Checkpoi
         assert mass == pytest.approx(float(logits[-1].softmax(-1)[sorted(first)].sum()), abs=1e-5)
 
 
-def test_label_probabilities_do_not_depend_on_the_batch_size(checkpoint: Checkpoint) -> None:
+def test_label_probabilities_do_not_depend_on_the_budget(checkpoint: Checkpoint, fresh: None) -> None:
     """Judging one by one gives what judging together gives."""
-    one, all_ = (make(checkpoint, batch_size=size).rate(PROMPTS, LABELS) for size in (1, 16))
+    all_ = make(checkpoint).rate(PROMPTS, LABELS)
+    one = make(checkpoint, batch_tokens=1, kept_gb=0.0).rate(PROMPTS, LABELS)
     assert flat([rates for rates, _ in one]) == pytest.approx(flat([rates for rates, _ in all_]), abs=1e-5)
 
 
@@ -353,10 +410,9 @@ def test_who_speaks_is_restored(pair: tuple[Local, Local]) -> None:
 
 def hidden(agent: Local, adapter: str | None = None) -> list[float]:
     """The last states of a row by whoever speaks, or by `adapter`."""
-    ids = torch.tensor([list(IDS[2])])
     if adapter is None:
         with torch.no_grad():
-            return flat(agent.backbone.hidden(ids, torch.ones_like(ids), torch.arange(9)[None])[0].tolist())
+            return flat(families.states(agent.backbone, IDS[2]).tolist())
     with agent.backbone.speaking_as(adapter):
         return hidden(agent)
 
@@ -364,9 +420,8 @@ def hidden(agent: Local, adapter: str | None = None) -> list[float]:
 def test_a_backward_pass_reaches_the_adapter_after_another_has_spoken(pair: tuple[Local, Local]) -> None:
     """PEFT freezes an adapter that is not active; a gradient would be lost without a word."""
     ada, bob = pair
-    ids = torch.tensor([list(IDS[2])])
     with ada.backbone.speaking_as("ada"):
-        loss = ada.backbone.hidden(ids, torch.ones_like(ids), torch.arange(9)[None]).sum()
+        loss = families.states(ada.backbone, IDS[2]).sum()
     bob.reply(PROMPTS, max_new_tokens=2)
     loss.backward()
     assert all(p.grad is not None and p.grad.any() for p in ada.backbone.adapter_parameters("ada"))

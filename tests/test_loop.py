@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from agents import Agent, Dialogue, Reply, Scripted, Turn
-from agents.base import Prompt
-from arena.loop import Drafted, Exchange, Exchanged, Performed, Table, converse
+from agents.base import Call, Prompt
+from arena.loop import Drafted, Event, Exchange, Exchanged, Performed, Table, Turned, converse
 from rewards.judge import Judge
 from rewards.rating import Length, Random, Text
 from rewards.verdict import Case, Rating, Verdict
 
 OPENING = "Open on {topic}."
-Event = Drafted | Exchanged | Performed
 
 
 def numbered(name: str) -> Scripted:
@@ -94,11 +93,70 @@ def test_a_step_with_nobody_to_speak_is_left_out() -> None:
 
 
 def test_drafts_are_told_before_they_are_judged() -> None:
-    """So that a run that dies in judging has them on record."""
+    """So that a run that dies in judging has them on record; both seats before either may learn."""
     events = list(converse(table(turns=1), dialogues(2)))
     assert [type(event) for event in events] == [
-        Drafted, Exchanged, Drafted, Exchanged, Performed, Performed,
+        Drafted, Drafted, Exchanged, Exchanged, Turned, Performed, Performed,
     ]  # fmt: skip
+    assert events[4] == Turned(tuple(events[2:4]))
+
+
+@dataclass
+class Shared(Scripted):
+    """An agent that writes in one batch with others of its kind, and says what they say."""
+
+    batches: list[int]
+
+    def __post_init__(self) -> None:
+        """One line."""
+        super().__init__(["words"])
+
+    company = voice = "shared"  # type: ignore[assignment]
+
+    def reply_calls(self, calls: Sequence[Call]) -> list[list[list[Reply]]]:
+        """As ever, noting how many calls come together."""
+        self.batches.append(len(calls))
+        return super().reply_calls(calls)
+
+
+def test_seats_on_shared_weights_draft_in_one_batch() -> None:
+    """One call for each turn of both; the order of the seats stays."""
+    batches: list[int] = []
+    seats = {"ada": Shared(batches), "bob": Shared(batches)}
+    events = list(converse(Table(seats, Judge(Length()), OPENING, 3, {"bob": 2}), dialogues(4)))
+    assert batches == [2, 2, 2]
+    shares = [(event.seat, event.share) for event in events if isinstance(event, Exchanged)]
+    assert shares == [("ada", 1 / 3), ("bob", 2 / 3)] * 3
+
+
+def test_judges_of_one_voice_are_asked_together() -> None:
+    """One call for the drafts of both seats, one for their performances; each gets its own verdicts."""
+    rater = Noting()
+    seats = {"ada": Shared([]), "bob": Shared([])}
+    events = list(converse(Table(seats, Judge(rater), OPENING, 2, {"bob": 2}), dialogues(4)))
+    assert [len(cases) for _, cases, _ in rater.seen] == [6, 6, 8]
+    for exchange in exchanges(events):
+        assert [verdict.id for verdict in exchange.verdicts] == [turn.id for turn in exchange.drafts]
+
+
+def test_the_share_of_a_seat_is_what_it_wrote() -> None:
+    """In tokens, of all that was written in the turn."""
+
+    class Wordy(Scripted):
+        """Says so many tokens."""
+
+        def __init__(self, tokens: int) -> None:
+            """Their number."""
+            self.tokens = tokens
+            super().__init__(["words"])
+
+        def reply(self, prompts: Sequence[Prompt], n: int = 1, **_: object) -> list[list[Reply]]:
+            """The tokens."""
+            return [[Reply("words", ids=tuple(range(self.tokens)))] * n for _ in prompts]
+
+    played = Table({"ada": Wordy(30), "bob": Wordy(10)}, Judge(Length()), OPENING, 1, {})
+    events = converse(played, dialogues(2))
+    assert [event.share for event in events if isinstance(event, Drafted)] == [0.75, 0.25]
 
 
 def test_all_dialogues_are_asked_in_one_batch() -> None:
@@ -198,7 +256,7 @@ def test_each_seat_is_judged_by_the_next_one(seats: tuple[str, ...], judges: dic
     rater = Noting()
     played = table(seats, turns=3, judge=Judge(rater))
     events = list(converse(played, dialogues(3, seats)))
-    named = {event.seat: event.judge for event in events if not isinstance(event, Drafted)}
+    named = {event.seat: event.judge for event in events if isinstance(event, Exchanged | Performed)}
     assert named == judges
     for agent, cases, _ in rater.seen:
         judged = {seat for case in cases for seat in seats if case.reply.text.startswith(seat)}
@@ -210,7 +268,7 @@ def test_a_third_agent_can_judge_all() -> None:
     third = Scripted(["x"])
     rater = Noting()
     events = list(converse(table(judge=Judge(rater, agent=third)), dialogues(2)))
-    assert {event.judge for event in events if not isinstance(event, Drafted)} == {"judge"}
+    assert {event.judge for event in events if isinstance(event, Exchanged | Performed)} == {"judge"}
     assert all(agent is third for agent, _, _ in rater.seen)
 
 
@@ -400,11 +458,11 @@ def test_a_replay_asks_nobody_and_yields_the_same_events() -> None:
     assert calls(again) == 0
 
 
-@pytest.mark.parametrize("stopped_after", range(15))
+@pytest.mark.parametrize("stopped_after", range(18))
 def test_a_run_that_stopped_anywhere_continues_to_the_same_events(stopped_after: int) -> None:
-    """After each of its 14 events, and before the first."""
+    """After each of its 17 events, and before the first."""
     events = list(converse(sampled(), dialogues(4)))
-    assert len(events) == 14
+    assert len(events) == 17
     again = sampled(*recorded(events[:stopped_after]))
     assert list(converse(again, dialogues(4))) == events
 
@@ -416,7 +474,7 @@ def test_a_batch_of_which_some_is_on_record_is_written_again_whole() -> None:
     first = "d0000.00a"
     kept = replace(told[first], reply=Reply("the words on record"))
     again = sampled({first: kept})
-    [drafted, *_] = converse(again, dialogues(4))
+    drafted = next(converse(again, dialogues(4)))
     assert isinstance(drafted, Drafted)
     assert [turn.id for turn in drafted.turns] == list(told)
     assert [turn for turn in drafted.turns if turn.id == first] == [kept]
@@ -464,8 +522,9 @@ def test_the_caller_may_change_a_seat_between_events() -> None:
     played = Table({"ada": ada, "bob": Scripted(["more words"])}, Judge(Random()), OPENING, 2, {})
     adapters = []
     for event in converse(played, dialogues(2)):
-        if isinstance(event, Exchanged) and event.seat == "ada":
-            adapters += [turn.adapter for exchange in event.exchanges for turn in exchange.drafts]
+        if isinstance(event, Drafted) and event.seat == "ada":
+            adapters += [turn.adapter for turn in event.turns]
+        if isinstance(event, Turned):
             ada.updates += 1
     assert adapters == ["ada@0", "ada@1"]
 

@@ -127,12 +127,14 @@ def _chosen(batch: Any, row: int) -> list[int]:
 def test_loss_rewards_and_gradients_equal_those_of_trl(
     ours: str, theirs: str, margin: float, folder: Path, tmp_path: Path
 ) -> None:
-    """fp32, one batch, to 1e-5 (a loss above 10, as IPO has here: to 1e-6 of it); ours in micro-batches."""
-    made = learner(folder, loss=ours, micro_batch=2)
+    """fp32, one batch, to 1e-5 (a loss above 10, as IPO has here: to 1e-6 of it); ours in several passes."""
+    made = learner(folder, loss=ours, micro_tokens=120)
     pairs = preferences(margin)
     expected = trl_step(made, pairs, theirs, tmp_path)
     made.agent.backbone.model.eval()
-    sums = made._accumulate(pairs, made._reference(pairs))
+    packs = made._packs(pairs)
+    assert len(packs) > 1
+    sums = made._accumulate(packs, made._reference(packs), len(pairs))
     assert sums["loss"] == pytest.approx(expected["loss"], abs=1e-5, rel=1e-6)
     assert sums["reward_chosen"] == pytest.approx(expected["metrics"]["rewards/chosen"], abs=1e-5)
     assert sums["reward_rejected"] == pytest.approx(expected["metrics"]["rewards/rejected"], abs=1e-5)
@@ -167,8 +169,8 @@ def test_updates_raise_the_margin(folder: Path) -> None:
 def test_micro_batches_do_not_change_the_gradient(folder: Path) -> None:
     """A sum over accumulation steps would (TRL's experimental online trainer makes one)."""
     norms = []
-    for size in (1, 3):
-        update = learner(folder, micro_batch=size).step(preferences())
+    for tokens in (1, 10_000):
+        update = learner(folder, micro_tokens=tokens).step(preferences())
         assert update is not None
         norms.append((update.grad_norm, update.loss, update.kl))
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
@@ -213,7 +215,7 @@ def test_a_seat_without_weights_cannot_learn() -> None:
         OnlineDPO().attach(Scripted(["x"]), "bob")
 
 
-@pytest.mark.parametrize("options", [{"lr": 0.0}, {"beta": -1.0}, {"loss": "dpo"}, {"micro_batch": 0}])
+@pytest.mark.parametrize("options", [{"lr": 0.0}, {"beta": -1.0}, {"loss": "dpo"}, {"micro_tokens": 0}])
 def test_settings_out_of_range_are_refused(options: dict[str, Any]) -> None:
     """Before any weights are loaded."""
     with pytest.raises(ConfigError, match="got|allowed"):

@@ -27,9 +27,9 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def on_cpu(family: type[Local], batch_size: int = 16) -> Local:
+def on_cpu(family: type[Local], **budget: float) -> Local:
     """An agent in nf4 on the CPU."""
-    return family(precision="nf4", device="cpu", batch_size=batch_size)
+    return family(precision="nf4", device="cpu", **budget)  # type: ignore[arg-type]
 
 
 def parts(agents: Mapping[str, Agent], judge: Judge = RATING, *learners: str, rank: int = 16) -> list[Part]:
@@ -82,12 +82,15 @@ def test_other_precisions_of_a_checkpoint_are_other_weights() -> None:
     assert len([part for part in parts(seats) if "billion" in part.how]) == 2
 
 
-def test_keys_and_values_are_counted_for_the_largest_batch() -> None:
-    """30 layers x 3 heads x 64 wide x 2 x 2 bytes = 23040 bytes a token; 1024 tokens; 32 rows."""
-    seats = {"ada": on_cpu(SmolLM, batch_size=32), "bob": on_cpu(SmolLM, batch_size=8)}
+def test_keys_and_values_are_counted_by_the_smallest_budget() -> None:
+    """30 layers x 3 heads x 64 wide x 2 x 2 bytes = 23040 bytes a token; and what is kept."""
+    seats = {
+        "ada": on_cpu(SmolLM, batch_tokens=4096, kept_gb=0.5),
+        "bob": on_cpu(SmolLM, batch_tokens=8192, kept_gb=0.25),
+    }
     cache = parts(seats)[1]
-    assert cache.gigabytes == pytest.approx(23040 * 1024 * 32 / 1e9)
-    assert cache.how == "32 rows of 1024 tokens"
+    assert cache.gigabytes == pytest.approx(23040 * 4096 / 1e9 + 0.25)
+    assert cache.how == "4096 tokens in flight, and 0.25 GB kept"
 
 
 def test_an_adapter_is_counted_with_gradient_and_optimiser() -> None:

@@ -14,7 +14,7 @@ from rewards.verdict import Preference
 if TYPE_CHECKING:
     import torch
 
-    from agents.scoring import Batch
+    from agents.scoring import Pack
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class OnlineDPO:
         rank: of the adapter.
         alpha: LoRA's scale is alpha / rank.
         epochs: passes over the pairs of a step, at least 1; the first alone is on-policy.
-        micro_batch: pairs in one forward pass.
+        micro_tokens: tokens in one forward pass, if a pair does not take more; whole pairs go together.
         warmup: steps over which the rate rises linearly.
         max_grad_norm: gradients are clipped to this norm.
         checkpointing: recompute activations in the backward pass, to save memory.
@@ -62,21 +62,21 @@ class OnlineDPO:
         rank: int = 16,
         alpha: float = 16.0,
         epochs: int = 1,
-        micro_batch: int = 4,
+        micro_tokens: int = 2048,
         warmup: int = 0,
         max_grad_norm: float = 1.0,
         checkpointing: bool = False,
         seed: int = 0,
     ) -> None:
         """Check the settings; weights come with `attach`."""
-        if lr <= 0 or beta <= 0 or min(epochs, micro_batch, rank) < 1:
+        if lr <= 0 or beta <= 0 or min(epochs, micro_tokens, rank) < 1:
             raise ConfigError(
-                "online DPO needs lr > 0, beta > 0 and epochs, micro_batch, rank >= 1, got "
-                f"lr={lr!r}, beta={beta!r}, epochs={epochs!r}, micro_batch={micro_batch!r}, rank={rank!r}"
+                "online DPO needs lr > 0, beta > 0 and epochs, micro_tokens, rank >= 1, got "
+                f"lr={lr!r}, beta={beta!r}, epochs={epochs!r}, micro_tokens={micro_tokens!r}, rank={rank!r}"
             )
         self.lr, self.beta, self.loss_name = lr, beta, loss
         self.rank, self.alpha, self.seed = rank, alpha, seed
-        self.epochs, self.micro_batch, self.warmup = epochs, micro_batch, warmup
+        self.epochs, self.micro_tokens, self.warmup = epochs, micro_tokens, warmup
         self.max_grad_norm, self.checkpointing = max_grad_norm, checkpointing
         self._check_loss()
 
@@ -106,15 +106,19 @@ class OnlineDPO:
 
     def step(self, preferences: Sequence[Preference]) -> Update | None:
         """Learn from the pairs of one step; no pairs, no update."""
+        # What the adapter has read ends with the step, also where nothing is learned: so a run that was
+        # stopped and continued reads the same way.
+        self.agent.backbone.engine.forget(self.agent.adapter)
         if not preferences:
             return None
         import torch
 
         start = time.perf_counter()
-        reference = self._reference(preferences)
+        packs = self._packs(preferences)
+        reference = self._reference(packs)
         first: dict[str, float] = {}
         for _ in range(self.epochs):
-            sums = self._accumulate(preferences, reference)
+            sums = self._accumulate(packs, reference, len(preferences))
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * min(1.0, (self.agent.updates + 1) / max(1, self.warmup))
@@ -124,31 +128,37 @@ class OnlineDPO:
         self.agent.updates += 1
         return Update(pairs=len(preferences), seconds=time.perf_counter() - start, **first)
 
-    def _batches(self, preferences: Sequence[Preference]) -> list["Batch"]:
-        """Micro-batches of chosen rows, then rejected rows, of the same prompts."""
-        from agents.scoring import Batch
+    def _packs(self, preferences: Sequence[Preference]) -> list[tuple[list[Preference], "Pack"]]:
+        """Pairs of a forward pass, each prompt once with its chosen and then its rejected reply."""
+        from agents.scoring import Pack, packs
 
-        batches = []
-        for start in range(0, len(preferences), self.micro_batch):
-            part = preferences[start : start + self.micro_batch]
-            prompts = [self.agent.prompt_ids(preference.prompt) for preference in part]
-            chosen = [self.agent.completion_ids(preference.chosen) for preference in part]
-            rejected = [self.agent.completion_ids(preference.rejected) for preference in part]
-            batches.append(Batch.of(prompts * 2, chosen + rejected, self.agent.backbone.device))
-        return batches
+        groups = [
+            (
+                self.agent.prompt_ids(preference.prompt),
+                [self.agent.completion_ids(reply) for reply in (preference.chosen, preference.rejected)],
+            )
+            for preference in preferences
+        ]
+        return [
+            ([preferences[i] for i in part], Pack.of([groups[i] for i in part], self.agent.backbone.device))
+            for part in packs(groups, self.micro_tokens)
+        ]
 
-    def _reference(self, preferences: Sequence[Preference]) -> list["torch.Tensor"]:
-        """Token log-probabilities of each micro-batch with the adapter off."""
+    def _reference(self, packs: Sequence[tuple[list[Preference], "Pack"]]) -> list["torch.Tensor"]:
+        """Token log-probabilities of each pack with the adapter off."""
         import torch
 
         from agents.scoring import completion_logps
 
         backbone = self.agent.backbone
         with backbone.speaking_as(""), torch.no_grad():
-            return [completion_logps(backbone, batch) for batch in self._batches(preferences)]
+            return [completion_logps(backbone, pack) for _, pack in packs]
 
     def _accumulate(
-        self, preferences: Sequence[Preference], reference: Sequence["torch.Tensor"]
+        self,
+        packs: Sequence[tuple[list[Preference], "Pack"]],
+        reference: Sequence["torch.Tensor"],
+        pairs: int,
     ) -> dict[str, float]:
         """Gradients of the mean loss over all pairs, and its statistics."""
         import torch
@@ -160,34 +170,26 @@ class OnlineDPO:
         log_ratio = tokens = 0.0
         backbone = self.agent.backbone
         with backbone.speaking_as(self.agent.adapter), backbone.training(self.checkpointing):
-            for batch, ref, start in zip(
-                self._batches(preferences),
-                reference,
-                range(0, len(preferences), self.micro_batch),
-                strict=True,
-            ):
-                margins = [p.margin for p in preferences[start : start + self.micro_batch]]
-                ratios = completion_logps(backbone, batch) - ref  # (2 pairs, width)
-                chosen, rejected = ratios.sum(-1).chunk(2)  # (pairs,)
-                lengths = (
-                    batch.completion_mask.sum(-1)
-                    if self.loss_name in PER_TOKEN
-                    else ratios.new_ones(len(ratios))
-                )
-                h = torch.sub(*(ratios.sum(-1) / lengths).chunk(2))
-                losses = LOSSES[self.loss_name](h, self.beta, torch.tensor(margins, device=h.device))
-                (losses.sum() / len(preferences)).backward()  # type: ignore[no-untyped-call]
+            for (preferences, pack), ref in zip(packs, reference, strict=True):
+                ratios = completion_logps(backbone, pack) - ref  # (completion tokens,)
+                by_reply = torch.stack([part.sum() for part in torch.split(ratios, list(pack.lengths))])
+                lengths = by_reply.new_tensor(pack.lengths if self.loss_name in PER_TOKEN else 1.0)
+                chosen, rejected = (by_reply / lengths).view(-1, 2).unbind(1)  # (pairs,)
+                margins = by_reply.new_tensor([preference.margin for preference in preferences])
+                h = chosen - rejected
+                losses = LOSSES[self.loss_name](h, self.beta, margins)
+                (losses.sum() / pairs).backward()  # type: ignore[no-untyped-call]
                 log_ratio += float(ratios.detach().sum())
-                tokens += float(batch.completion_mask.sum())
-                h = h.detach()
+                tokens += sum(pack.lengths)
+                h, by_reply = h.detach(), by_reply.detach().view(-1, 2)
                 for key, value in (
                     ("loss", losses.detach()),
                     ("margin", self.beta * h),
                     ("accuracy", (h > 0).float() + 0.5 * (h == 0).float()),
-                    ("reward_chosen", self.beta * chosen.detach()),
-                    ("reward_rejected", self.beta * rejected.detach()),
+                    ("reward_chosen", self.beta * by_reply[:, 0]),
+                    ("reward_rejected", self.beta * by_reply[:, 1]),
                 ):
-                    sums[key] += float(value.sum()) / len(preferences)
+                    sums[key] += float(value.sum()) / pairs
         return {**sums, "kl": log_ratio / tokens}
 
     def save(self, folder: Path) -> None:
