@@ -133,13 +133,13 @@ class Branches:
         window: int,
     ) -> torch.Tensor:
         """See `Plan`."""
-        out, start = [], 0
-        for number, positions in enumerate(self._of_group):
-            part = slice(start, start + len(positions))
-            start = part.stop
+        lengths = [len(positions) for positions in self._of_group]
+        # Split at once: the gradient of a slice would be as long as the whole, once for each group.
+        queries, keys, values = (torch.split(whole[None], lengths, dim=2) for whole in (query, key, value))
+        out = []
+        for number, own in enumerate(queries):
             seen = self._mask(number, window, query.device)
-            mixed = grouped(query[None, :, part], key[None, :, part], value[None, :, part], seen, scale)
-            out.append(mixed[0].transpose(0, 1))
+            out.append(grouped(own, keys[number], values[number], seen, scale)[0].transpose(0, 1))
         return torch.cat(out)
 
     def _mask(self, number: int, window: int, device: torch.device) -> torch.Tensor:

@@ -50,7 +50,6 @@ class Backbone:
         self.engine = Engine(self)
         self.voices = Voices()
         self._peft: Any = None
-        self._speaker = ""
 
     @property
     def device(self) -> torch.device:
@@ -106,7 +105,9 @@ class Backbone:
         self.voices.take_over(self.model)
         for parameter in self.adapter_parameters(name):
             parameter.data = parameter.data.float()
-        self._choose(self._speaker)
+        # PEFT freezes all but the newest adapter; here any of them may learn.
+        for key, parameter in self.model.named_parameters():
+            parameter.requires_grad_(".lora_" in key)
 
     def adapter_parameters(self, name: str) -> list[nn.Parameter]:
         """The trainable parameters of adapter `name`, in a fixed order."""
@@ -147,28 +148,11 @@ class Backbone:
 
         Outside of every such body the bare checkpoint speaks.
         """
-        before = self._speaker
-        self._choose(adapter)
-        try:
-            yield
-        finally:
-            self._choose(before)
-
-    def _choose(self, adapter: str) -> None:
         known = [] if self._peft is None else list(self._peft.peft_config)
         if adapter and adapter not in known:
             raise ConfigError(f"{self.weights.name} has no adapter {adapter!r}; it has {known}")
-        self._speaker = adapter
-        if not known:
-            return
-        if adapter:
-            self._peft.set_adapter(adapter)
-            self._peft.base_model.enable_adapter_layers()
-        else:
-            self._peft.base_model.disable_adapter_layers()
-        # PEFT freezes all but the active adapter; a backward pass may come after another has spoken.
-        for key, parameter in self.model.named_parameters():
-            parameter.requires_grad_(".lora_" in key)
+        with self.voices.speaking([(adapter, None)] if adapter else []):
+            yield
 
     @contextmanager
     def training(self, checkpointing: bool) -> Iterator[None]:

@@ -85,7 +85,7 @@ class Reader:
         """Do `work`, which looks at the budget; where memory runs out, with half of it again."""
         while True:
             try:
-                with self.backbone.voices.speaking():
+                with self.backbone.voices.speaking(), self.backbone.voices.fixed():
                     return work()
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error) or self.tokens < 2:

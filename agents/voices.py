@@ -1,8 +1,8 @@
-"""Whose adapter reads which token: low-rank adapters applied token by token, without gradients.
+"""Whose adapter reads which token: low-rank adapters applied token by token.
 
 PEFT puts one adapter on the whole model at a time, and computes it in fp32 with a copy of the input
 for each layer. Here several speakers share a forward pass, each token with its own adapter (as in
-Punica, Chen et al. 2023), in the precision of the base.
+Punica, Chen et al. 2023), in the precision of the base, in sampling and in training alike.
 
 Adapters are not merged into 16-bit weights: an update smaller than half a step of bf16 would vanish.
 """
@@ -20,34 +20,41 @@ Parts = Sequence[tuple[str, torch.Tensor | None]]
 
 
 class Voices:
-    """Takes over the adapter layers of a model while a `speaking` body runs."""
+    """Says in the adapter layers of a model who reads; nobody's adapter does before that is chosen."""
 
     def __init__(self) -> None:
-        """Nobody speaks yet."""
-        self.parts: Parts | None = None
-        self._factors: dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor, float]] = {}
+        """The bare checkpoint reads."""
+        self.parts: Parts = ()
+        self._cast: dict[tuple[int, str], tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def take_over(self, model: Any) -> None:
-        """Make every adapter layer of `model` ask here first; layers that do already are left."""
+        """Let every adapter layer of `model` ask here; those that do already are left."""
         from peft.tuners.lora import LoraLayer
 
         for module in model.modules():
             if isinstance(module, LoraLayer) and "forward" not in vars(module):
-                module.forward = partial(self._forward, module, module.forward)
+                module.forward = partial(self._forward, module)
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
-        """While the body runs adapters do not change, and `assign` says who reads what."""
-        before = self.parts
-        self.parts = ()
+    def speaking(self, parts: Parts = ()) -> Iterator[None]:
+        """While the body runs `parts` read, or whoever `assign` names; then who did before."""
+        before, self.parts = self.parts, parts
         try:
             yield
         finally:
             self.parts = before
-            self._factors.clear()
+
+    @contextmanager
+    def fixed(self) -> Iterator[None]:
+        """While the body runs no adapter changes, so that each is cast to the base's precision once."""
+        self._cast = {}
+        try:
+            yield
+        finally:
+            self._cast = None
 
     def assign(self, adapters: Sequence[str], counts: Sequence[int], device: torch.device) -> None:
-        """In the coming pass `adapters[i]` (`""` for none) reads the next `counts[i]` tokens."""
+        """From now on `adapters[i]` (`""` for none) reads the next `counts[i]` tokens of a pass."""
         names = sorted({name for name in adapters if name})
         if len(set(adapters)) == 1:
             self.parts = [(name, None) for name in names]
@@ -56,25 +63,23 @@ class Voices:
         of_token = torch.repeat_interleave(numbers, torch.tensor(counts)).to(device)
         self.parts = [(name, (of_token == i).nonzero()[:, 0]) for i, name in enumerate(names)]
 
-    def _forward(self, layer: Any, peft_forward: Any, x: torch.Tensor, *rest: Any, **named: Any) -> Any:
-        if self.parts is None:
-            return peft_forward(x, *rest, **named)
-        out = layer.base_layer(x)
-        flat, inputs = out.view(-1, out.shape[-1]), x.view(-1, x.shape[-1])
+    def _forward(self, layer: Any, x: torch.Tensor) -> torch.Tensor:
+        """What the base computes of `x` (..., inputs), and what the adapters add."""
+        base: torch.Tensor = layer.base_layer(x)
+        out, inputs = base.reshape(-1, base.shape[-1]), x.reshape(-1, x.shape[-1])
         for adapter, tokens in self.parts:
-            down, up, scale = self._factor(layer, adapter, x)
+            down, up = self._factors(layer, adapter, x.dtype)
             low = functional.linear(inputs if tokens is None else inputs[tokens], down)
-            low = low if scale == 1 else low * scale
-            if tokens is None:
-                flat.addmm_(low, up)
-            else:
-                flat.index_add_(0, tokens, low @ up)
-        return out
+            low = low if layer.scaling[adapter] == 1 else low * layer.scaling[adapter]
+            out = torch.addmm(out, low, up) if tokens is None else out.index_add(0, tokens, low @ up)
+        return out.view(base.shape)
 
-    def _factor(self, layer: Any, adapter: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """(rank, inputs), (rank, outputs) in the type of `x`, and the scale of an adapter."""
+    def _factors(self, layer: Any, adapter: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """(rank, inputs) and (rank, outputs) of an adapter."""
         key = (id(layer), adapter)
-        if key not in self._factors:
-            down, up = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
-            self._factors[key] = (down.to(x.dtype), up.to(x.dtype).T, layer.scaling[adapter])
-        return self._factors[key]
+        if self._cast is not None and key in self._cast:
+            return self._cast[key]
+        factors = (layer.lora_A[adapter].weight.to(dtype), layer.lora_B[adapter].weight.to(dtype).T)
+        if self._cast is not None:
+            self._cast[key] = factors
+        return factors

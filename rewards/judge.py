@@ -70,17 +70,19 @@ class Judge:
         if full:
             chosen, own = [cases[i] for i in full], [seeds[i] for i in full]
             ratings = self.rater(agent, chosen, own)
-            asked = self._missing(agent, chosen, own)
+            asked = self._missing(agent, chosen, own, ratings)
             for i, rating, verdict in zip(full, ratings, asked, strict=True):
                 verdicts[i] = self._with_reward(verdict, rating)
         return verdicts
 
-    def _missing(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Verdict]:
+    def _missing(
+        self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int], ratings: Sequence[Rating]
+    ) -> list[Verdict]:
         """Verdicts that hold what is missing, its cosines and controls."""
         verdicts = [Verdict(case.id, agent.name) for case in cases]
         if self.wim is None:
             return verdicts
-        told = self.wim.ask(agent, cases, seeds)
+        told = self.wim.ask(agent, cases, seeds, ratings)
         verdicts = [replace(v, wim=text, wim_status=s) for v, (text, s) in zip(verdicts, told, strict=True)]
         useful = [i for i, verdict in enumerate(verdicts) if verdict.wim_status == "ok"]
         if not useful:

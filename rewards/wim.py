@@ -18,7 +18,7 @@ from agents.quiet import quiet
 from agents.weights import resolve
 from rewards.parse import parse_wim
 from rewards.rubric import Rubric
-from rewards.verdict import Case
+from rewards.verdict import Case, Rating
 
 MARGIN = 16
 """Tokens left free of what an encoder reads at once: special ones, and words that a cut makes longer."""
@@ -71,9 +71,11 @@ class Wim:
 
     Args:
         embedder: for the cosines.
-        rubric: how the judge is asked.
+        rubric: how a local judge is asked. With the rubric of the rating and a lead that holds it, the
+            judge goes on from where it rated: what it has read of the case is not read again.
         max_new_tokens: the judge's limit.
-        lead: words that a local judge's answer begins with.
+        lead: words that a local judge's answer begins with; `{rating}` stands for its rating.
+        text_rubric: how a judge is asked that can only write.
     """
 
     def __init__(
@@ -82,19 +84,32 @@ class Wim:
         rubric: str = "wim",
         max_new_tokens: int = 48,
         lead: str = "Missing:",
+        text_rubric: str = "wim",
     ) -> None:
         """Take the parts."""
         self.embedder = embedder or Embedder()
-        self.rubric, self.max_new_tokens, self.lead = rubric, max_new_tokens, lead
+        self.rubric, self.text_rubric = rubric, text_rubric
+        self.max_new_tokens, self.lead = max_new_tokens, lead
 
-    def ask(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[tuple[str, str]]:
+    def ask(
+        self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int], ratings: Sequence[Rating]
+    ) -> list[tuple[str, str]]:
         """(text, status) of each case, as `rewards.parse.parse_wim` reads it."""
-        rubric = Rubric.load(self.rubric)
-        # A local judge goes on from the lead; small models else greet, agree or answer the question.
-        lead = [Message(role="assistant", content=self.lead)] if agent.reads_labels and self.lead else []
-        prompts = [[*rubric.ask(case), *lead] for case in cases]
+        rubric = Rubric.load(self.rubric if agent.reads_labels else self.text_rubric)
+        prompts = [
+            [*rubric.ask(case), *self._lead(agent, rating)]
+            for case, rating in zip(cases, ratings, strict=True)
+        ]
         replies = agent.reply(prompts, 1, seeds=seeds, max_new_tokens=self.max_new_tokens)
         return [parse_wim(_first_line(reply.text.strip())) for [reply] in replies]
+
+    def _lead(self, agent: Agent, rating: Rating) -> list[Message]:
+        """A local judge goes on from the lead; small models else greet, agree or answer the question."""
+        if not (agent.reads_labels and self.lead):
+            return []
+        # A judge whose rating could not be read is shown the middle of the scale.
+        value = 5.5 if rating.value is None else rating.value
+        return [Message(role="assistant", content=self.lead.replace("{rating}", str(round(value))))]
 
     def cosines(self, cases: Sequence[Case], wims: Sequence[str]) -> list[tuple[float, float, float]]:
         """Per case: cosine of the answer with its WIM, with another answer's WIM, with the topic.

@@ -1,10 +1,12 @@
-"""A real HTTP server on the loopback that speaks the OpenAI chat format, for tests of what talks to one."""
+"""A real HTTP server on the loopback that speaks the OpenAI format, for tests of what talks to one."""
 
 import http.server
 import json
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import close_session
@@ -30,6 +32,8 @@ class Endpoint(http.server.ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.routes: dict[str, Callable[[dict[str, Any]], Answer]] = {}
+        """Paths below the base that are answered in their own way, such as `completions`."""
         self.closing = threading.Event()
         self.waits: list[float] = []
 
@@ -57,7 +61,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(body)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.server.paths.append(self.path)
-        answer = self.server.answer(body)
+        route = self.server.routes.get(self.path.removeprefix("/v1/"), self.server.answer)
+        answer = route(body)
         if not self.server.closing.is_set():
             self._send(*answer)
 
@@ -79,6 +84,121 @@ def completion(content: str | None, finish: str = "stop", **extra: Any) -> Answe
     message = {"role": "assistant", "content": content, **extra}
     usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
     return 200, {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}
+
+
+UNKNOWN_PATH = (404, {"detail": "Not Found"})
+"""What vLLM answers to a path that it has no route for, as for adapters without leave to load any."""
+
+
+class Weights:
+    """A checkpoint as vLLM serves one: completions of token ids, and adapters that are loaded by name.
+
+    It is run by transformers and PEFT alone, so that it can bear witness to what this project computes.
+
+    Args:
+        folder: a checkpoint.
+        model: its name at the endpoint.
+    """
+
+    def __init__(self, folder: Path, model: str = "tiny") -> None:
+        """Load the checkpoint in fp32."""
+        import torch
+        import transformers
+
+        self.name, self.folder = model, folder
+        self.model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
+        self.adapters: dict[str, str] = {}
+        """Name of each adapter that is loaded, and where it was read."""
+        self.loads: list[str] = []
+        """Names in the order in which they were loaded."""
+        self._lock = threading.Lock()
+
+    def behind(self, endpoint: Endpoint) -> Endpoint:
+        """`endpoint`, which now speaks with these weights; what it has no route for is not found."""
+        endpoint.answer = lambda body: UNKNOWN_PATH
+        endpoint.routes = {
+            "completions": self.complete,
+            "load_lora_adapter": self.load,
+            "unload_lora_adapter": self.unload,
+        }
+        endpoint.models = [self.name]
+        return endpoint
+
+    def load(self, body: dict[str, Any]) -> Answer:
+        """Read an adapter from the folder that a request names."""
+        name, path = body["lora_name"], body["lora_path"]
+        if not (Path(path) / "adapter_config.json").is_file():
+            return _error(404, f"Loading lora {name} failed: No adapter found for {path}")
+        if name in self.adapters:
+            return _error(400, f"The lora adapter '{name}' has already been loaded.")
+        import peft
+
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self.loads:
+                self.model.load_adapter(path, adapter_name=name)
+            else:
+                self.model = peft.PeftModel.from_pretrained(self.model, path, adapter_name=name)
+        self.adapters[name] = path
+        self.loads.append(name)
+        return 200, f"Success: LoRA adapter '{name}' added successfully.".encode()
+
+    def unload(self, body: dict[str, Any]) -> Answer:
+        """Forget an adapter."""
+        if self.adapters.pop(body["lora_name"], None) is None:
+            return _error(404, f"The lora adapter '{body['lora_name']}' cannot be found.")
+        return 200, b"Success"
+
+    def complete(self, body: dict[str, Any]) -> Answer:
+        """Continue token ids, with the log-probability of each new token before temperature."""
+        if body["model"] not in {self.name, *self.adapters}:
+            return _error(404, f"The model `{body['model']}` does not exist.")
+        import torch
+
+        with self._lock, torch.no_grad():
+            ids, logps = self._continue(body)
+        finish = "stop" if ids[-1] in body["stop_token_ids"] else "length"
+        choice = {
+            "index": 0,
+            "text": self.tokenizer.decode(ids, skip_special_tokens=True),
+            "finish_reason": finish,
+            "token_ids": ids,
+            "logprobs": {"tokens": [f"token_id:{token}" for token in ids], "token_logprobs": logps},
+        }
+        return 200, {"choices": [choice]}
+
+    def _continue(self, body: dict[str, Any]) -> tuple[list[int], list[float]]:
+        import torch
+
+        adapter = body["model"] if body["model"] in self.adapters else ""
+        draw = torch.Generator().manual_seed(body["seed"])
+        ids: list[int] = []
+        logps: list[float] = []
+        while len(ids) < body["max_tokens"] and not (ids and ids[-1] in body["stop_token_ids"]):
+            logits = self._logits(adapter, [*body["prompt"], *ids])
+            if body["temperature"]:
+                probs = torch.softmax(logits / body["temperature"], -1)
+                token = int(torch.multinomial(probs, 1, generator=draw))
+            else:
+                token = int(logits.argmax())
+            ids.append(token)
+            logps.append(float(logits.log_softmax(-1)[token]))
+        return ids, logps
+
+    def _logits(self, adapter: str, ids: list[int]) -> Any:
+        """(vocabulary,) of the next token."""
+        import torch
+
+        if adapter:
+            self.model.set_adapter(adapter)
+        bare = self.model.disable_adapter() if self.loads and not adapter else nullcontext()
+        with bare:
+            return self.model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+
+
+def _error(status: int, message: str) -> Answer:
+    return status, {"error": {"message": message, "code": status}}
 
 
 @contextmanager

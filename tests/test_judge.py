@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agents import Agent, ConfigError, Message, Reply, Scripted
 from rewards.judge import Judge
 from rewards.rating import Labels, Length, Text
+from rewards.rubric import Rubric
 from rewards.verdict import NORMALISATIONS, Case, Rating, Verdict
 from rewards.wim import Embedder, Wim
 
@@ -220,9 +221,27 @@ def test_a_local_judge_goes_on_from_the_lead() -> None:
 
     local, remote = Local(["60 degrees"]), Scripted(["60 degrees"])
     for agent in (local, remote):
-        Wim(Compass(), lead="Missing:").ask(agent, [case("0")], [0])
+        Wim(Compass(), lead="Missing:").ask(agent, [case("0")], [0], [Rating(7.0)])
     assert local.heard[0][-1] == {"role": "assistant", "content": "Missing:"}
     assert remote.heard[0][-1]["role"] == "user"
+
+
+@pytest.mark.parametrize(("rating", "shown"), [(7.4, "7"), (9.6, "10"), (None, "6")])
+def test_a_local_judge_goes_on_from_its_rating(rating: float | None, shown: str) -> None:
+    """As a whole number; one that could not be read is the middle of the scale."""
+
+    class Local(Scripted):
+        """Continues an assistant message."""
+
+        reads_labels = True
+
+    local, remote = Local(["60 degrees"]), Scripted(["60 degrees"])
+    wim = Wim(Compass(), rubric="verdict", lead="Rating: {rating}\nMissing:")
+    for agent in (local, remote):
+        wim.ask(agent, [case("0")], [0], [Rating(rating)])
+    assert local.heard[0][:-1] == Rubric.load("verdict").ask(case("0"))
+    assert local.heard[0][-1]["content"] == f"Rating: {shown}\nMissing:"
+    assert remote.heard[0] == Rubric.load("wim").ask(case("0"))
 
 
 def test_only_the_first_line_of_what_is_missing_is_taken() -> None:

@@ -86,6 +86,18 @@ def test_never_more_requests_are_in_flight_than_allowed(endpoint: Endpoint) -> N
     assert counts[1] == 3
 
 
+def test_more_requests_are_in_flight_than_a_client_has_connections_by_default(endpoint: Endpoint) -> None:
+    """Its hundred would else be the bound, whatever `in_flight` says: each request waits for all others."""
+    meeting = threading.Barrier(110, timeout=30)
+
+    def answer(body: dict[str, Any]) -> Answer:
+        meeting.wait()
+        return completion("met")
+
+    endpoint.answer = answer
+    assert len(endpoint.seat(in_flight=110).reply([ask("hi")], 110)[0]) == 110
+
+
 def test_drafts_have_seeds_of_their_own_and_equal_calls_the_same_ones(endpoint: Endpoint) -> None:
     """Seeds follow from the prompt's seed and the draft's number, wherever the prompt stands."""
     seat = endpoint.seat(in_flight=1)
@@ -240,6 +252,7 @@ def test_an_endpoint_that_nobody_listens_at_is_one_clear_line(endpoint: Endpoint
     with pytest.raises(Unavailable, match=r"no connection: .*refused \(attempt 4 of 4\) - ") as caught:
         endpoint.seat(url=url).reply([ask("hi")])
     assert str(caught.value).startswith(url)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert "\n" not in str(caught.value)
     assert len(endpoint.waits) == 3
 

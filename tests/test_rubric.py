@@ -71,6 +71,15 @@ def test_an_answer_of_the_wim_rubric_is_understood() -> None:
     assert set(read) == {"ok", "nothing_missing"}
 
 
+def test_the_verdict_rubric_rates_and_then_says_what_is_missing() -> None:
+    """In the form in which the default judge is led."""
+    answers = [answer.split("\n") for _, answer in Rubric.load("verdict").shots]
+    ratings = [int(rating.removeprefix("Rating: ")) for rating, _ in answers]
+    assert min(ratings) <= 2 and max(ratings) >= 9
+    assert all(missing.startswith("Missing: ") for _, missing in answers)
+    assert {parse_wim(missing)[1] for _, missing in answers} == {"ok", "nothing_missing"}
+
+
 def test_the_conversation_is_shown_without_labels() -> None:
     """The texts alone, in order."""
     assert "\nFIRST\nQUESTION\n" in asked("text", "REPLY")
