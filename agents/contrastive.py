@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from agents.engine import Ask, Engine, Sampled
+from agents.engine import Engine, Sampled
 from agents.errors import ConfigError
+from agents.flight import Ask
 from agents.slots import Slots
 
 

@@ -10,8 +10,9 @@ from typing import Protocol
 
 import torch
 
-from agents.engine import Ask, Engine, Sampled
+from agents.engine import Engine, Sampled
 from agents.errors import ConfigError
+from agents.flight import Ask
 
 
 class Decoding(Protocol):

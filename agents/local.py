@@ -11,8 +11,9 @@ from agents import backbone as backbones
 from agents import decoding as decodings
 from agents.base import Agent, Call, Prompt
 from agents.dialogue import Reply
-from agents.engine import Ask, Engine, Sampled
+from agents.engine import Engine, Sampled
 from agents.errors import ConfigError
+from agents.flight import Ask
 from agents.prefixes import Node
 from agents.reader import PASS
 from agents.reader import Prompt as ReadPrompt

@@ -59,7 +59,9 @@ class Missing(Wim):
         super().__init__()
         self.wim, self.status = wim, status
 
-    def ask(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[tuple[str, str]]:
+    def ask(
+        self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int], ratings: Sequence[Rating]
+    ) -> list[tuple[str, str]]:
         """What this was made with."""
         return [(self.wim, self.status)] * len(cases)
 

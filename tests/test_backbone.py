@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from agents import backbone as backbones
 from agents.backbone import Backbone, Lora, load_folder, pick_device, pick_precision
 from agents.decoding import Sampling
-from agents.engine import Ask
 from agents.errors import ConfigError, Unavailable
+from agents.flight import Ask
 from agents.reader import Prompt
 from agents.scoring import Pack, completion_logps
 from agents.weights import Weights, resolve

@@ -9,8 +9,9 @@ import torch
 
 from agents import backbone as backbones
 from agents.contrastive import Contrastive
-from agents.engine import Ask, Engine
+from agents.engine import Engine
 from agents.errors import ConfigError
+from agents.flight import Ask
 from agents.reader import SHORT, Prompt
 
 Checkpoint = Callable[..., Path]

@@ -15,7 +15,9 @@ from agents import backbone as backbones
 from agents.attention import Plan
 from agents.backbone import Backbone, Lora
 from agents.decoding import Sampling
-from agents.engine import Ask, Engine, Sampled
+from agents.engine import Engine, Sampled
+from agents.flight import Ask
+from agents.levels import Writing
 from agents.reader import SHORT, Prompt
 from agents.slots import Reading
 
@@ -41,18 +43,26 @@ def llama(checkpoint: Checkpoint) -> Iterator[Backbone]:
 
 
 class Counting(Backbone):
-    """Keeps (new tokens of each row) of every pass."""
+    """Keeps (new tokens of each row) of every pass, and how many tokens lay in memory."""
 
     passes: list[tuple[int, ...]]
+    held: int = 0
+    """Most tokens whose keys and values had a place, in any pass."""
     most: int = 1 << 30
-    """Tokens in all rows of a pass, above which memory runs out."""
+    """Tokens above which memory runs out."""
 
     def read(self, ids: torch.Tensor, plan: Plan) -> torch.Tensor:
         """Read as ever."""
-        assert isinstance(plan, Reading)
-        if sum(plan.past) + sum(plan.new) > self.most:
+        if isinstance(plan, Reading):
+            held, new = plan.slots.rows * plan.slots.columns, tuple(plan.new)
+        else:
+            assert isinstance(plan, Writing)
+            held = sum(level.stems.count * level.stems.columns for level in plan.levels)
+            new = (1,) * len(ids)
+        if held > self.most:
             raise torch.OutOfMemoryError("not enough")
-        self.passes.append(tuple(plan.new))
+        self.held = max(self.held, held)
+        self.passes.append(new)
         return super().read(ids, plan)
 
 
@@ -147,10 +157,11 @@ def test_the_budget_changes_no_reply(llama: Backbone, tokens: int) -> None:
 
 
 def test_rows_in_flight_stay_within_the_budget(llama: Backbone) -> None:
-    """Rows times the longest row's tokens."""
+    """Two prompts of eight tokens and seven drafts fill a hundred; what is shared counts once."""
     counted = counting(llama)
-    generate(Sampling(), counted, families.rows(8, 8, 8, 8), n=4, tokens=5 * (8 + LIMIT))
-    assert max(len(new) for new in counted.passes if set(new) == {1}) == 5
+    generate(Sampling(), counted, families.rows(8, 8, 8, 8), n=4, tokens=2 * 8 + 7 * LIMIT)
+    assert max(len(new) for new in counted.passes if set(new) == {1}) == 7
+    assert counted.held == 2 * 8 + 7 * LIMIT
 
 
 def test_out_of_memory_halves_the_budget_and_says_so(
@@ -160,12 +171,12 @@ def test_out_of_memory_halves_the_budget_and_says_so(
     rows = families.rows(8, 8, 8, 8)
     expected = generate(Sampling(), llama, rows, n=4)
     counted = counting(llama)
-    counted.most = 6 * 20
-    engine = Engine(counted, tokens=16 * 20)
+    counted.most = 90
+    engine = Engine(counted, tokens=320)
     asks = [Ask(Prompt(tuple(r)), Sampling(), 4, LIMIT, frozenset({NEVER}), i) for i, r in enumerate(rows)]
     with caplog.at_level(logging.WARNING):
         assert engine.write(asks) == expected
-    assert engine.tokens == 4 * 20
+    assert engine.tokens == 80
     assert "budget of 160 tokens" in caplog.text and "budget of 80 tokens" in caplog.text
 
 
