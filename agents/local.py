@@ -17,7 +17,7 @@ from agents.flight import Ask
 from agents.prefixes import Node
 from agents.reader import PASS
 from agents.reader import Prompt as ReadPrompt
-from agents.scoring import Pack, completion_logps, packs
+from agents.scoring import Group, Pack, completion_logps, packs
 from agents.template import Template, split_thinking
 
 if TYPE_CHECKING:
@@ -204,9 +204,13 @@ class Local(Agent):
             (self.prompt_ids(prompt), [self.completion_ids(reply)])
             for prompt, reply in zip(prompts, replies, strict=True)
         ]
+        with torch.no_grad():
+            return self.engine.attempt(lambda: self._score(groups))
+
+    def _score(self, groups: Sequence[Group]) -> list[list[float]]:
         out: list[list[float]] = []
-        with self.backbone.speaking_as(self.adapter), torch.no_grad():
-            for part in packs(groups, min(self.batch_tokens, PASS)):
+        with self.backbone.speaking_as(self.adapter):
+            for part in packs(groups, min(self.engine.tokens, PASS)):
                 pack = Pack.of([groups[i] for i in part], self.backbone.device)
                 rows = torch.split(completion_logps(self.backbone, pack), list(pack.lengths))
                 out += [row.tolist() for row in rows]

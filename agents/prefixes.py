@@ -90,7 +90,10 @@ class Prefixes:
     def forget(self, speaker: str) -> None:
         """Let go everything of a speaker, whose weights have changed."""
         root = self._roots.pop(speaker, None)
-        self.bytes -= sum(node.size for node in _below(root)) if root else 0
+        for node in [root, *_below(root)] if root else []:
+            self.bytes -= node.size
+            # Links in a circle would keep the memory until Python happens to look for such.
+            node.children = {}
 
     def clear(self) -> None:
         """Let go everything."""

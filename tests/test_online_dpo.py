@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from agents import ConfigError, Message, Reply, Scripted
+from agents import ConfigError, Message, Reply, Scripted, scoring
 from agents.families import Llama
 from arena.train.online_dpo import OnlineDPO
 from rewards.verdict import Preference
@@ -174,6 +174,39 @@ def test_micro_batches_do_not_change_the_gradient(folder: Path) -> None:
         assert update is not None
         norms.append((update.grad_norm, update.loss, update.kl))
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+def test_out_of_memory_halves_the_passes_and_changes_no_gradient(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so, and what was accumulated before the failure does not count twice."""
+    expected = learner(folder).step(preferences())
+    made = learner(folder)
+    plain, most = scoring.completion_logps, []
+
+    def scarce(backbone: Any, pack: scoring.Pack) -> Any:
+        most.append(len(pack.ids))
+        if len(pack.ids) > 150 and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("not enough")
+        return plain(backbone, pack)
+
+    monkeypatch.setattr(scoring, "completion_logps", scarce)
+    found = made.step(preferences())
+    assert expected is not None and found is not None
+    assert max(most) > 150
+    assert found.grad_norm == pytest.approx(expected.grad_norm, rel=1e-4)
+    assert "out of memory: learning goes on" in caplog.text
+
+
+def test_a_pair_that_does_not_fit_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes of one pair cannot be halved."""
+
+    def never(*_: object) -> None:
+        raise torch.OutOfMemoryError("not enough")
+
+    monkeypatch.setattr(scoring, "completion_logps", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        learner(folder).step(preferences())
 
 
 def test_recomputed_activations_do_not_change_the_update(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Online DPO: the pairs of one step of the arena change the adapter of the seat that wrote them."""
 
 import io
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from agents.scoring import Pack
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,10 @@ class OnlineDPO:
         import torch
 
         start = time.perf_counter()
-        packs = self._packs(preferences)
-        reference = self._reference(packs)
         first: dict[str, float] = {}
+        references: dict[int, list[torch.Tensor]] = {}
         for _ in range(self.epochs):
-            sums = self._accumulate(packs, reference, len(preferences))
+            sums = self._gradients(preferences, references)
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * min(1.0, (self.agent.updates + 1) / max(1, self.warmup))
@@ -127,6 +130,32 @@ class OnlineDPO:
             first = first or {**sums, "grad_norm": float(norm)}
         self.agent.updates += 1
         return Update(pairs=len(preferences), seconds=time.perf_counter() - start, **first)
+
+    def _gradients(
+        self, preferences: Sequence[Preference], references: dict[int, list["torch.Tensor"]]
+    ) -> dict[str, float]:
+        """Gradients and statistics; where memory runs out, from passes of half the size.
+
+        `references` keeps what the reference says, by `micro_tokens`, for the next epoch.
+        """
+        from agents.reader import out_of_memory
+
+        while True:
+            packs = self._packs(preferences)
+            try:
+                if self.micro_tokens not in references:
+                    references[self.micro_tokens] = self._reference(packs)
+                return self._accumulate(packs, references[self.micro_tokens], len(preferences))
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or len(packs) == len(preferences):
+                    raise
+            self.optimizer.zero_grad(set_to_none=True)
+            self.micro_tokens //= 2
+            _log.warning(
+                "out of memory: learning goes on with %d tokens in a pass (set train.micro_tokens to "
+                "start there, or train.checkpointing=true)",
+                self.micro_tokens,
+            )
 
     def _packs(self, preferences: Sequence[Preference]) -> list[tuple[list[Preference], "Pack"]]:
         """Pairs of a forward pass, each prompt once with its chosen and then its rejected reply."""
