@@ -119,12 +119,16 @@ class Level:
 
     def _fold(self, query: torch.Tensor) -> torch.Tensor:
         """(places, key heads, rows of a place x queries, width)."""
-        return query[self._grid].transpose(1, 2).flatten(2, 3)
+        return query[self._grid.to(query.device)].transpose(1, 2).flatten(2, 3)
 
     def _unfold(self, part: torch.Tensor) -> torch.Tensor:
         """The parts of each row again, from (places, key heads, rows of a place x queries, ...)."""
         places, heads, _, last = part.shape
-        return part.view(places, heads, self._width, -1, last).transpose(1, 2).flatten(0, 1)[self._order]
+        return (
+            part.view(places, heads, self._width, -1, last)
+            .transpose(1, 2)
+            .flatten(0, 1)[self._order.to(part.device)]
+        )
 
     def _mask(self, window: int, queries: int) -> torch.Tensor:
         """(places, 1, queries or 1, longest) what is seen; the same for all layers of one window."""

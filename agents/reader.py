@@ -5,6 +5,7 @@ whoever begins alike. What a row gives depends neither on its company nor on wha
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -103,11 +104,7 @@ class Reader:
     def _read(self, prompts: Sequence[Prompt], keep: bool) -> list[Node]:
         nodes = [self._known(prompt) for prompt in prompts]
         while True:
-            todo: dict[Stretch, list[int]] = {}
-            for i, (prompt, (node, start)) in enumerate(zip(prompts, nodes, strict=True)):
-                if start < len(prompt.ids):
-                    tokens = prompt.ids[start : _end(prompt, start)]
-                    todo.setdefault((node, tokens), []).append(i)
+            todo = _stretches(prompts, nodes)
             if not todo:
                 break
             for part in self._passes(list(todo)):
@@ -168,6 +165,27 @@ class Reader:
         self.backbone.voices.assign(speakers, new, device)
         ids = torch.tensor([token for row in tokens for token in row], device=device)
         return self.backbone.read(ids, plan)
+
+
+def _stretches(prompts: Sequence[Prompt], nodes: Sequence[tuple[Node, int]]) -> dict[Stretch, list[int]]:
+    """What is to be read next, and the numbers of the prompts that go on with it.
+
+    A stretch ends at a cut, or where prompts that go on alike part: what they share is read once.
+    """
+    alike: dict[Stretch, list[int]] = {}
+    for i, (prompt, (node, start)) in enumerate(zip(prompts, nodes, strict=True)):
+        if start < len(prompt.ids):
+            alike.setdefault((node, prompt.ids[start : start + SHORT]), []).append(i)
+    todo: dict[Stretch, list[int]] = {}
+    for (node, _), numbers in alike.items():
+        shared = len(os.path.commonprefix([prompts[i].ids[nodes[i][1] :] for i in numbers]))
+        for i in numbers:
+            start = nodes[i][1]
+            end = _end(prompts[i], start)
+            if shared >= SHORT:
+                end = min(end, start + shared)
+            todo.setdefault((node, prompts[i].ids[start:end]), []).append(i)
+    return todo
 
 
 def _end(prompt: Prompt, start: int) -> int:

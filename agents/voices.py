@@ -70,9 +70,10 @@ class Voices:
         out, inputs = base.reshape(-1, base.shape[-1]), x.reshape(-1, x.shape[-1])
         for adapter, tokens in self.parts:
             down, up = self._factors(layer, adapter, x.dtype)
-            low = functional.linear(inputs if tokens is None else inputs[tokens], down)
+            own = None if tokens is None else tokens.to(x.device)
+            low = functional.linear(inputs if own is None else inputs[own], down)
             low = low if layer.scaling[adapter] == 1 else low * layer.scaling[adapter]
-            out = torch.addmm(out, low, up) if tokens is None else out.index_add(0, tokens, low @ up)
+            out = torch.addmm(out, low, up) if own is None else out.index_add(0, own, low @ up)
         return out.view(base.shape)
 
     def _factors(self, layer: Any, adapter: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

@@ -215,6 +215,18 @@ def test_a_short_stretch_is_not_read_apart(llama: Backbone) -> None:
     assert counted.passes == [(SHORT + 3, SHORT + 6)]
 
 
+def test_prompts_that_begin_alike_need_no_cut(llama: Backbone) -> None:
+    """Two that go on alike after what all share; a third that does not."""
+    counted = counting(llama)
+    long = families.rows(SHORT + 10, shared=SHORT)[0]
+    rows = [[*long, 1, 2, 3], [*long, 4], [*long[:SHORT], *range(50, 90)]]
+    nodes = Engine(counted).read([Prompt(tuple(row)) for row in rows])
+    assert counted.passes == [(SHORT,), (40, SHORT + 10), (1, 3)]
+    for row, node in zip(rows, nodes, strict=True):
+        expected = families.states(llama, row)[-1]
+        torch.testing.assert_close(node.hidden, expected, atol=1e-4, rtol=0)
+
+
 def test_drafts_share_the_reading_of_their_prompt(llama: Backbone) -> None:
     """Five drafts of two prompts read two rows, then ten."""
     counted = counting(llama)
