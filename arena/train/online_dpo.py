@@ -66,7 +66,7 @@ class OnlineDPO:
         rank: int = 16,
         alpha: float = 16.0,
         epochs: int = 1,
-        micro_tokens: int = 2048,
+        micro_tokens: int = 1024,
         warmup: int = 0,
         max_grad_norm: float = 1.0,
         checkpointing: bool = False,
