@@ -13,6 +13,7 @@ import transformers
 
 from agents import ConfigError, Message, Reply, Scripted, scoring
 from agents.families import Llama
+from arena.benchmark.work import own_attention
 from arena.train.online_dpo import OnlineDPO
 from rewards.verdict import Preference
 
@@ -99,7 +100,8 @@ def trl_step(ours: OnlineDPO, pairs: list[Preference], loss_type: str, tmp_path:
         next(i for i, row in enumerate(rows) if row["chosen_ids"] == _chosen(batch, n)) for n in range(3)
     ]
     assert sorted(order) == [0, 1, 2]
-    with agent.backbone.speaking_as("ada"):
+    # TRL calls the model without saying which token sees which, as our attention wants it.
+    with agent.backbone.speaking_as("ada"), own_attention(agent.backbone.model):
         loss = trainer.compute_loss(agent.backbone._peft, batch)
         loss.backward()
     metrics = {key: values[-1] for key, values in trainer._metrics["eval"].items()}
