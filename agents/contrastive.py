@@ -86,7 +86,7 @@ class _State:
         self.engine, self.slots = engine, Slots(len(asks), columns)
         self.rows: list[tuple[int, Ask, list[int]]] = [(i, ask, []) for i, ask in enumerate(asks)]
         prompts = [ask.prompt.ids for ask in asks]
-        states = engine.feed(self.slots, range(len(asks)), [0] * len(asks), prompts, self._speakers)
+        states = engine.feed(self.slots, [0] * len(asks), prompts, self._speakers)
         parts = torch.split(states, [len(ids) for ids in prompts])
         self.hidden = torch.stack([part[-1] for part in parts])
         self.past = torch.tensor([len(ids) for ids in prompts], device=states.device)
@@ -101,7 +101,7 @@ class _State:
     def read(self, candidates: torch.Tensor) -> torch.Tensor:
         """States (rows, k, hidden) of candidates (rows, k) that see the past and themselves alone."""
         past, tokens = self.past.tolist(), candidates.tolist()
-        states = self.engine.feed(self.slots, range(len(past)), past, tokens, self._speakers, siblings=True)
+        states = self.engine.feed(self.slots, past, tokens, self._speakers, siblings=True)
         return states.view(*candidates.shape, -1)
 
     def likeness(self, unit: torch.Tensor) -> torch.Tensor:

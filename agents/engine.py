@@ -65,7 +65,7 @@ class Engine(Reader):
             coming.append(waiting.popleft())
             flight.reserve(coming[-1][0])
         numbers = sorted({i for i, _ in coming})
-        nodes = dict(zip(numbers, self._read([asks[i].prompt for i in numbers], keep=True), strict=True))
+        nodes = dict(zip(numbers, self._read([asks[i].prompt for i in numbers]), strict=True))
         fresh: list[Row] = []
         for i, draft in coming:
             uniform = np.random.default_rng([asks[i].seed, draft]).random(asks[i].limit)

@@ -56,10 +56,11 @@ class Flight:
         self.rows: list[Row] = []
         cuts = [next(iter(ask.prompt.cuts), 0) for ask in asks]
         heads = [(ask.prompt.speaker, ask.prompt.ids[:cut]) for ask, cut in zip(asks, cuts, strict=True)]
-        shared = min(cuts) >= SHORT and len(set(heads)) < len(asks)
+        shared = min(cuts) >= SHORT and 2 * len(set(heads)) <= len(asks)
         self._cuts = cuts if shared else [0] * len(asks)
         self._head_of = [list(dict.fromkeys(heads)).index(head) if shared else 0 for head in heads]
         self._heads = Stems(len(set(heads)), max(cuts)) if shared else None
+        tokens -= len(set(heads)) * max(cuts) if shared else 0
         columns = max(len(ask.prompt.ids) - cut for ask, cut in zip(asks, self._cuts, strict=True))
         limit = max(ask.limit for ask in asks)
         # As many prompts as their drafts fill the budget with; the last of them may not come whole.

@@ -6,6 +6,7 @@ whoever begins alike. What a row gives depends neither on its company nor on wha
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -48,22 +49,22 @@ class Reader:
         backbone: the weights.
         tokens: budget of the tokens that all rows in flight hold, new ones included.
         kept: bytes of keys and values that stay for later prompts.
+
+    Both are without a limit until an agent on these weights asks for one (`agents.local.Local.engine`).
     """
 
-    def __init__(self, backbone: "Backbone", tokens: int = 16384, kept: int = 1 << 30) -> None:
+    def __init__(self, backbone: "Backbone", tokens: int = sys.maxsize, kept: int = sys.maxsize) -> None:
         """Nothing is allocated before the first call."""
         self.backbone, self.tokens = backbone, tokens
         self.prefixes = Prefixes(kept)
 
     @torch.no_grad()
-    def read(self, prompts: Sequence[Prompt], keep: bool = True) -> list[Node]:
-        """Read each prompt to its end; `hidden` of its node is the state to go on from.
+    def read(self, prompts: Sequence[Prompt]) -> list[Node]:
+        """Read each prompt (none is empty) to its end; `hidden` of its node is the state to go on from.
 
-        Args:
-            prompts: none of them empty.
-            keep: whether what is read stays for later calls, as far as there is room.
+        What is read stays for later calls, as far as there is room.
         """
-        return self.attempt(lambda: self._read(prompts, keep))
+        return self.attempt(lambda: self._read(prompts))
 
     @torch.no_grad()
     def after(self, nodes: Sequence[Node], speaker: str, token: int) -> torch.Tensor:
@@ -73,7 +74,7 @@ class Reader:
             lambda: {
                 node.parent: node.hidden
                 for part in self._passes(stretches)
-                for node in self._stretches(part, [speaker] * len(part))
+                for node in self._read_pass(part, [speaker] * len(part))
             }
         )
         return torch.stack([read[node] for node in nodes])
@@ -101,17 +102,16 @@ class Reader:
                 self.tokens,
             )
 
-    def _read(self, prompts: Sequence[Prompt], keep: bool) -> list[Node]:
+    def _read(self, prompts: Sequence[Prompt]) -> list[Node]:
         nodes = [self._known(prompt) for prompt in prompts]
         while True:
-            todo = _stretches(prompts, nodes)
+            todo = _unread(prompts, nodes)
             if not todo:
                 break
             for part in self._passes(list(todo)):
                 speakers = [prompts[todo[stretch][0]].speaker for stretch in part]
-                for stretch, found in zip(part, self._stretches(part, speakers), strict=True):
-                    if keep:
-                        self.prefixes.add(found)
+                for stretch, found in zip(part, self._read_pass(part, speakers), strict=True):
+                    self.prefixes.add(found)
                     for i in todo[stretch]:
                         nodes[i] = found, nodes[i][1] + len(stretch[1])
         return [node for node, _ in nodes]
@@ -136,14 +136,13 @@ class Reader:
             part.append((node, tokens))
         yield part
 
-    def _stretches(self, stretches: Sequence[Stretch], speakers: Sequence[str]) -> list[Node]:
+    def _read_pass(self, stretches: Sequence[Stretch], speakers: Sequence[str]) -> list[Node]:
         """Read one stretch of each row, after what stands before it."""
         past, new = [node.end for node, _ in stretches], [len(tokens) for _, tokens in stretches]
         slots = Slots(len(stretches), max(p + n for p, n in zip(past, new, strict=True)))
         for row, (node, _) in enumerate(stretches):
             load(slots, row, node)
-        rows = range(len(stretches))
-        hidden = self.feed(slots, rows, past, [list(tokens) for _, tokens in stretches], speakers)
+        hidden = self.feed(slots, past, [list(tokens) for _, tokens in stretches], speakers)
         last = hidden[torch.tensor(new, device=hidden.device).cumsum(0) - 1]
         return [
             Node(tokens, slots.copy(row, past[row], past[row] + new[row]), last[row].clone(), node)
@@ -153,21 +152,20 @@ class Reader:
     def feed(
         self,
         slots: Slots,
-        rows: Sequence[int],
         past: Sequence[int],
         tokens: Sequence[Sequence[int]],
         speakers: Sequence[str],
         siblings: bool = False,
     ) -> torch.Tensor:
-        """(new tokens, hidden) states of new tokens of some rows, read into their slots."""
+        """(new tokens, hidden) states of new tokens of the first rows, read into their slots."""
         device, new = self.backbone.device, [len(row) for row in tokens]
-        plan = Reading(slots, rows, past, new, device, siblings)
+        plan = Reading(slots, past, new, device, siblings)
         self.backbone.voices.assign(speakers, new, device)
         ids = torch.tensor([token for row in tokens for token in row], device=device)
         return self.backbone.read(ids, plan)
 
 
-def _stretches(prompts: Sequence[Prompt], nodes: Sequence[tuple[Node, int]]) -> dict[Stretch, list[int]]:
+def _unread(prompts: Sequence[Prompt], nodes: Sequence[tuple[Node, int]]) -> dict[Stretch, list[int]]:
     """What is to be read next, and the numbers of the prompts that go on with it.
 
     A stretch ends at a cut, or where prompts that go on alike part: what they share is read once.

@@ -65,11 +65,9 @@ class Slots:
 
 @dataclass
 class Reading:
-    """A pass over new tokens of some rows, whose keys and values go into their slots."""
+    """A pass over new tokens of the first rows, whose keys and values go into their slots."""
 
     slots: Slots
-    rows: Sequence[int]
-    """The slot of each row."""
     past: Sequence[int]
     """Tokens that each row holds already."""
     new: Sequence[int]
@@ -86,7 +84,7 @@ class Reading:
         starts = torch.repeat_interleave(new.cumsum(0) - new, new)
         columns = past + torch.arange(len(past)) - starts
         self._uniform = self.siblings or (len(set(self.new)) == 1 and self.new[0] <= BATCHED)
-        self._row = torch.repeat_interleave(torch.tensor(self.rows), new).to(self.device)
+        self._row = torch.repeat_interleave(torch.arange(len(new)), new).to(self.device)
         self._column = columns.to(self.device)
         self.positions = past.to(self.device) if self.siblings else self._column
         self._longest = max(p + n for p, n in zip(self.past, self.new, strict=True))
@@ -111,10 +109,10 @@ class Reading:
         if self._uniform:
             return self._together(query, keys, values, masks[0].to(key.device), scale)
         out, start = [], 0
-        for place, row in enumerate(self.rows):
-            end, length = start + self.new[place], self.past[place] + self.new[place]
+        for row, new in enumerate(self.new):
+            end, length = start + new, self.past[row] + new
             known = (keys[row : row + 1, :, :length], values[row : row + 1, :, :length])
-            mixed = grouped(query[None, :, start:end], *known, masks[place].to(key.device), scale)
+            mixed = grouped(query[None, :, start:end], *known, masks[row].to(key.device), scale)
             out.append(mixed[0].transpose(0, 1))
             start = end
         return torch.cat(out)
@@ -128,24 +126,18 @@ class Reading:
         scale: float,
     ) -> torch.Tensor:
         heads, tokens, width = query.shape
-        count, new = len(self.rows), self.new[0]
-        first = self.rows[0]
-        if list(self.rows) == list(range(first, first + count)):
-            chosen = slice(first, first + count)
-            known = (keys[chosen, :, : self._longest], values[chosen, :, : self._longest])
-        else:
-            picked = torch.tensor(self.rows, device=keys.device)
-            known = (keys[picked, :, : self._longest], values[picked, :, : self._longest])
+        count, new = len(self.new), self.new[0]
+        known = (keys[:count, :, : self._longest], values[:count, :, : self._longest])
         split = query.view(heads, count, new, width).transpose(0, 1)
         return grouped(split, *known, seen, scale).permute(0, 2, 1, 3).reshape(tokens, heads, width)
 
     def _batch_mask(self, window: int) -> list[torch.Tensor]:
         """One mask (rows, 1, new, longest)."""
-        positions = self.positions.view(len(self.rows), -1)
+        positions = self.positions.view(len(self.new), -1)
         seen = causal(positions, torch.arange(self._longest, device=self.device), window)
         if self.siblings:
             seen &= torch.arange(self._longest, device=self.device) < positions[:, :1, None]
-            own = self._column.view(len(self.rows), -1, 1)
+            own = self._column.view(len(self.new), -1, 1)
             seen.scatter_(-1, own, True)
         return [seen[:, None]]
 

@@ -164,6 +164,17 @@ def test_rows_in_flight_stay_within_the_budget(llama: Backbone) -> None:
     assert counted.held == 2 * 8 + 7 * LIMIT
 
 
+def test_what_all_prompts_share_counts_in_the_budget(llama: Backbone) -> None:
+    """One head of 40 tokens, then as many rows as the rest of the budget has room for."""
+    rows = families.rows(8, 8, 8, 8, shared=40)
+    asks = [Ask(Prompt(tuple(r), "", (40,)), GREEDY, 2, LIMIT, frozenset({NEVER}), 0) for r in rows]
+    counted = counting(llama)
+    assert Engine(counted, tokens=150).write(asks) == Engine(llama).write(asks)
+    decoding = [new for new in counted.passes if set(new) == {1}]
+    assert max(map(len, decoding)) > 2
+    assert counted.held <= 150
+
+
 def test_out_of_memory_halves_the_budget_and_says_so(
     llama: Backbone, caplog: pytest.LogCaptureFixture
 ) -> None:

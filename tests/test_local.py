@@ -200,6 +200,12 @@ def test_the_smallest_budget_on_the_weights_counts_and_changes_no_reply(
     assert large.engine.tokens == 10
 
 
+def test_a_budget_may_be_as_large_as_an_agent_wants(checkpoint: Checkpoint, fresh: None) -> None:
+    """What is asked for is what the engine has, above the defaults too."""
+    agent = make(checkpoint, batch_tokens=100_000, kept_gb=4.0)
+    assert (agent.engine.tokens, agent.engine.prefixes.limit) == (100_000, 4_000_000_000)
+
+
 def test_kept_keys_and_values_stay_within_their_limit(checkpoint: Checkpoint, fresh: None) -> None:
     """In gigabytes; with none, nothing is kept."""
     some, none = make(checkpoint, kept_gb=1.0), make(checkpoint, kept_gb=0.0)
