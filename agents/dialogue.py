@@ -44,6 +44,8 @@ class Turn:
     reply: Reply
     adapter: str = ""
     """The version of the speaker's adapter (`ada@12`), `""` for the bare checkpoint."""
+    kind: str = "reply"
+    """`reply` in a dialogue of experts; `answer`, `feedback` or `revision` where an answer is worked on."""
 
     @property
     def text(self) -> str:

@@ -16,7 +16,7 @@ from agents.dialogue import Message, Reply, Turn
 from agents.errors import ArenaError
 from arena.loop import Exchange
 from arena.train.online_dpo import Update
-from rewards.verdict import Preference, Verdict
+from rewards.verdict import Example, Preference, Verdict
 
 Row = dict[str, Any]
 
@@ -50,6 +50,7 @@ def turn_row(turn: Turn, *, step: int, model: str, seed: int) -> Row:
         "turn": int(place.rstrip("abcdefghijklmnopqrstuvwxyz")),
         "parent": turn.parent,
         "speaker": turn.speaker,
+        "kind": turn.kind,
         "content": turn.reply.text,
         "thinking": turn.reply.thinking,
         "finish": turn.reply.finish,
@@ -68,7 +69,7 @@ def turn_of(row: Row) -> Turn:
     """The turn that a row records."""
     ids = tuple(int(token) for token in row["ids"].split())
     reply = Reply(row["content"], row["finish"], ids, row["tokens_in"], row["thinking"])
-    return Turn(row["id"], row["parent"], row["speaker"], reply, row["adapter"])
+    return Turn(row["id"], row["parent"], row["speaker"], reply, row["adapter"], row["kind"])
 
 
 _WIM_FLOATS = ("cosine", "cosine_shuffled", "cosine_topic")
@@ -164,27 +165,58 @@ def exchange_row(exchange: Exchange, *, seat: str, judge: str, step: int) -> Row
     }
 
 
-def preference_row(preference: Preference, *, seat: str, judge: str, step: int) -> Row:
-    """A row of `preferences.jsonl`, which TRL's trainers take as it is."""
+def preference_row(
+    preference: Preference,
+    *,
+    seat: str,
+    judge: str,
+    step: int = 0,
+    task: str = "",
+    group: str = "",
+    difficulty: float = 0.0,
+) -> Row:
+    """A row of `preferences.jsonl`, which TRL's trainers take as it is.
 
-    def spoken(reply: Reply) -> list[Message]:
-        return [Message(role="assistant", content=reply.text)]
-
+    Without a group there is no difficulty, and the number is 0.0.
+    """
     return {
         "schema": "arena.preference/1",
         "id": f"{preference.chosen_id}>{preference.rejected_id}",
+        "dialogue": preference.chosen_id.partition(".")[0],
         "prompt": list(preference.prompt),
-        "chosen": spoken(preference.chosen),
-        "rejected": spoken(preference.rejected),
+        "chosen": _spoken(preference.chosen.text),
+        "rejected": _spoken(preference.rejected.text),
         "chosen_id": preference.chosen_id,
         "rejected_id": preference.rejected_id,
         "margin": float(preference.margin),
-        "source": preference.source,
+        "kind": preference.kind,
+        "task": task,
+        "group": group,
+        "difficulty": float(difficulty),
         "speaker": seat,
         "judge": judge,
         "step": step,
         "ts": now(),
     }
+
+
+def example_row(example: Example, *, seat: str) -> Row:
+    """A row of `examples.jsonl`, which TRL's `SFTTrainer` takes as it is: loss on the completion alone."""
+    return {
+        "schema": "arena.example/1",
+        "id": example.id,
+        "dialogue": example.id.partition(".")[0],
+        "prompt": list(example.prompt),
+        "completion": _spoken(example.completion),
+        "weight": float(example.weight),
+        "revisions": example.revisions,
+        "speaker": seat,
+        "ts": now(),
+    }
+
+
+def _spoken(text: str) -> list[Message]:
+    return [Message(role="assistant", content=text)]
 
 
 def metrics_row(update: Update, *, seat: str, step: int) -> Row:

@@ -7,16 +7,12 @@
 The run folder is runs/CONF; the same command again continues a run that was stopped.
 """
 
-import shlex
-import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from agents.errors import ArenaError, ConfigError
+from agents.errors import ConfigError
 from arena import config
 from arena.command import command
 
@@ -28,12 +24,9 @@ if TYPE_CHECKING:
     from arena.display import Display
     from arena.loop import Table
     from arena.rundir import RunFolder
-    from arena.session import Stop
+    from arena.scribe import Stop
     from arena.train.online_dpo import OnlineDPO
     from rewards.judge import Judge
-
-STOPPED = 75
-"""Exit code of a run that was stopped and can be continued (EX_TEMPFAIL, which job systems requeue on)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,12 +38,13 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
     """One run from its composed settings.
 
     Returns:
-        The exit code: 0, or `STOPPED`.
+        The exit code: 0, or `arena.job.STOPPED`.
     """
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from agents import backbone
+    from arena import job
     from arena.console import choose
     from arena.rundir import opened
 
@@ -67,9 +61,9 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
     with (
         opened(folder, OmegaConf.to_yaml(cfg), config.settings(cfg)) as files,
         choose(cfg.display) as display,
-        _signals() as stop,
+        job.signals() as stop,
     ):
-        identity = _identity(seats, judge)
+        identity = job.identity(seats.values(), judge)
         files.agree("identity", identity)
         dialogues = _dialogues(files, source, cfg, seats)
         table = _table(cfg, seats, judge, files)
@@ -90,10 +84,7 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
         )
         for seat, learner in learners.items():
             learner.attach(seats[seat], seat)
-        if not files.guarded:
-            display.say(
-                "note", text=f"{folder} is where files cannot be locked: let no second process write there"
-            )
+        job.warn_if_unguarded(files, display)
         if not table.told:
             display.say("note", text=_forecast(cfg, seats, judge, learners))
         return _play(files, table, dialogues, learners, display, stop, cfg, conf, started)
@@ -111,39 +102,27 @@ def _play(
     started: float,
 ) -> int:
     """Run the loop to its end or to a stop."""
-    from arena import alarms
+    from arena import alarms, job
     from arena.loop import converse
     from arena.report import report
     from arena.rundir import replace_text
-    from arena.session import Session, Stopped
+    from arena.session import Session
 
-    files.describe(status="running", conf=conf, command=_command())
     session = Session(files, table, learners, display, stop, cfg.save_every)
     for seat, learner in learners.items():
         if text := alarms.rate_is_small(learner.lr):
             display.say("alarm", name=f"rate_{seat}", text=text)
-    try:
+
+    def play() -> None:
         for event in converse(table, dialogues):
             session.take(event)
         session.save(session.trained)
-    except Stopped as stopped:
-        files.describe(status="stopped", reason=str(stopped))
-        display.say("stopped", folder=str(files.path), reason=str(stopped), command=_command())
-        return STOPPED
-    except ArenaError as error:
-        files.describe(status="failed", reason=str(error))
-        raise
+
+    if not job.carry_out(files, display, conf, "run", play):
+        return job.STOPPED
     found = alarms.raised(session.steps, session.verdicts, session.metrics, list(learners))
     replace_text(files.path / "README.md", report(files, conf, found))
-    counts = {name: len(ids) for name, ids in files.ids.items()}
-    files.describe(status="done", counts=counts, alarms=found)
-    display.say(
-        "done",
-        folder=str(files.path),
-        seconds=time.perf_counter() - started,
-        counts=counts,
-        hints=[f"python -m arena.show {files.path}", f"{files.path}/README.md"],
-    )
+    job.finished(files, display, time.perf_counter() - started, found)
     return 0
 
 
@@ -161,25 +140,6 @@ def _check(cfg: "DictConfig", seats: Mapping[str, Any], learners: Mapping[str, A
             raise ConfigError(f"{key} must be at least 1, got {cfg[key]}")
     if learners and cfg.drafts < 2:
         raise ConfigError(f"a seat that learns needs drafts >= 2 to compare, got {cfg.drafts}")
-
-
-def _identity(seats: Mapping[str, "Agent"], judge: "Judge") -> dict[str, str]:
-    """Which weights in which precision: what a continued run must find again."""
-    from agents.backbone import pick_device, pick_precision
-    from agents.local import Local
-    from agents.weights import resolve
-
-    everyone = dict(seats) | ({"judge": judge.agent} if judge.agent else {})
-    found = {}
-    for agent in everyone.values():
-        if isinstance(agent, Local):
-            checkpoint, revision, precision, device = agent.source
-            where = pick_device(device)
-            source = resolve(checkpoint, revision).source
-            found[checkpoint] = f"{source}; {pick_precision(precision, where)} on {where.partition(':')[0]}"
-    if judge.wim is not None:
-        found[judge.wim.embedder.checkpoint] = resolve(judge.wim.embedder.checkpoint).source
-    return found
 
 
 def _dialogues(
@@ -243,32 +203,6 @@ def _forecast(
     found, speeds = pace.minutes(seats, judge, asked, list(learners), rows)
     about = f"{found:.1f} minutes" if found < 120 else f"{found / 60:.1f} hours"
     return f"this will take about {about}: {speeds}" if speeds else "the time depends on the endpoints"
-
-
-class _signals:
-    """While the body runs, the first Ctrl-C or SIGTERM asks for a stop; a second Ctrl-C is immediate."""
-
-    def __enter__(self) -> "Stop":
-        """Take over the signals."""
-        from arena.session import Stop
-
-        self.stop = Stop()
-        self.before = {s: signal.signal(s, self._asked) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self.stop
-
-    def __exit__(self, *_: object) -> None:
-        """Give the signals back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _asked(self, number: int, _: FrameType | None) -> None:
-        if self.stop.reason and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.stop.reason = signal.Signals(number).name
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "arena.run", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from agents.errors import ArenaError, ConfigError
 from arena.records import Row, line, now
 from arena.runs import read_json
 
-TABLES = ("turns", "verdicts", "exchanges", "preferences", "failures", "steps", "metrics")
+TABLES: Sequence[str] = ("turns", "verdicts", "exchanges", "preferences", "failures", "steps", "metrics")
+"""What `arena.run` writes."""
 KEEP_CHECKPOINTS = 2
 HEARTBEAT = 30.0
 """Seconds between renewals of the heartbeat in `run.json`."""
@@ -56,11 +57,14 @@ class RunFolder:
         path: the folder; made if it is not there.
         config: the resolved settings as YAML.
         settings: the same as flat keys, to name what differs.
+        tables: what it holds.
     """
 
-    def __init__(self, path: Path, config: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, config: str, settings: Mapping[str, Any], tables: Sequence[str] = TABLES
+    ) -> None:
         """Open or make the folder, refuse another config, repair torn tails."""
-        self.path = path
+        self.path, self.tables = path, tuple(tables)
         self.guarded = True
         """Whether the folder is locked against other writers; not where the file system knows no locks."""
         path.mkdir(parents=True, exist_ok=True)
@@ -68,10 +72,10 @@ class RunFolder:
             held.callback(os.close, self._locked())
             self._refuse_other(config, settings)
             self._files: dict[str, int] = {}
-            for name in TABLES:
+            for name in self.tables:
                 self._files[name] = self._open(name)
                 held.callback(os.close, self._files[name])
-            self.ids = {name: {row["id"] for row in self.rows(name)} for name in TABLES}
+            self.ids = {name: {row["id"] for row in self.rows(name)} for name in self.tables}
             self._info: Row = {"schema": "arena.run/1", "attempt": self.info().get("attempt", 0) + 1}
             self._held = held.pop_all()
         self._writing, self._closed = threading.Lock(), threading.Event()
@@ -188,7 +192,7 @@ class RunFolder:
     def _refuse_other(self, config: str, settings: Mapping[str, Any]) -> None:
         """Refuse other settings than those of the rows on record; a start that came to none binds nobody."""
         path, keys = self.path / "config.yaml", self.path / "config.json"
-        tables = [self.path / f"{name}.jsonl" for name in TABLES]
+        tables = [self.path / f"{name}.jsonl" for name in self.tables]
         if not any(table.exists() and table.stat().st_size for table in tables):
             for kept in set(self.path.glob("*.json")) - {self.path / "run.json"}:
                 kept.unlink()
@@ -247,9 +251,11 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path, config: str, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
+def opened(
+    path: Path, config: str, settings: Mapping[str, Any], tables: Sequence[str] = TABLES
+) -> Iterator[RunFolder]:
     """A run folder that is released at the end."""
-    folder = RunFolder(path, config, settings)
+    folder = RunFolder(path, config, settings, tables)
     try:
         yield folder
     except OSError as error:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,19 +10,9 @@ from arena import alarms, records
 from arena.display import Display
 from arena.loop import Drafted, Event, Exchanged, Performed, Table, Turned
 from arena.rundir import RunFolder
+from arena.scribe import Scribe, Stop, Stopped
 from arena.train.online_dpo import OnlineDPO
 from rewards.verdict import Verdict
-
-
-@dataclass
-class Stop:
-    """Whether somebody asked the run to stop; signals set it, the session looks at each row."""
-
-    reason: str = ""
-
-
-class Stopped(Exception):
-    """The run was asked to stop and has saved."""
 
 
 class Session:
@@ -49,7 +38,8 @@ class Session:
     ) -> None:
         """Continue from the newest checkpoint, if there is one."""
         self.run, self.table, self.learners = run, table, learners
-        self.display, self.stop, self.save_every = display, stop, save_every
+        self.display, self.save_every = display, save_every
+        self.scribe = Scribe(run, display, stop)
         self.steps, self.verdicts, self.metrics = (
             list(run.rows(t)) for t in ("steps", "verdicts", "metrics")
         )
@@ -71,6 +61,14 @@ class Session:
         Raises:
             Stopped: somebody asked for it.
         """
+        try:
+            self._take(event)
+        except Stopped:
+            self.save(self.trained)
+            raise
+        self.clock = time.perf_counter()
+
+    def _take(self, event: Event) -> None:
         if isinstance(event, Drafted):
             self._drafted(event)
         elif isinstance(event, Exchanged):
@@ -79,14 +77,6 @@ class Session:
             self._turned(event)
         else:
             self._performed(event)
-        self.clock = time.perf_counter()
-
-    def _append(self, table: str, row: records.Row) -> None:
-        """Write a row, unless the run is to stop: then save first and leave."""
-        if self.stop.reason:
-            self.save(self.trained)
-            raise Stopped(self.stop.reason)
-        self.run.append(table, row)
 
     def _seconds(self, share: float) -> float:
         """What a seat took of a batch that several seats share; the events of one batch come in a row."""
@@ -102,9 +92,9 @@ class Session:
         for turn in event.turns:
             seed = self.table.reply_seed(turn.id)
             row = records.turn_row(turn, step=event.step, model=agent.name, seed=seed)
-            self._append("turns", row)
+            self.scribe.append("turns", row)
             if not turn.text.strip():
-                self._fail(
+                self.scribe.fail(
                     turn.id, "empty_reply", "reply", turn.reply.thinking, by=event.seat, step=event.step
                 )
         if new:
@@ -122,7 +112,7 @@ class Session:
         judging = self._seconds(event.share)
         for exchange in event.exchanges:
             self._judged(exchange.verdicts, event.judge, "draft", event.step)
-            self._append(
+            self.scribe.append(
                 "exchanges",
                 records.exchange_row(exchange, seat=event.seat, judge=event.judge, step=event.step),
             )
@@ -130,7 +120,7 @@ class Session:
                 row = records.preference_row(
                     exchange.preference, seat=event.seat, judge=event.judge, step=event.step
                 )
-                self._append("preferences", row)
+                self.scribe.append("preferences", row)
         if f"step-{event.step}" not in self.run.ids["steps"]:
             self._step_row(event, judging)
 
@@ -140,22 +130,8 @@ class Session:
         self._alarm()
 
     def _judged(self, verdicts: Sequence[Verdict], judge: str, about: str, step: int) -> None:
-        for verdict in verdicts:
-            if verdict.reward is None:
-                self._fail(verdict.id, verdict.status, about, verdict.raw, by=verdict.judge, step=step)
-                continue
-            if verdict.id not in self.run.ids["verdicts"]:
-                row = records.verdict_row(
-                    verdict, judge=judge, about=about, zeta=self.table.judge.zeta, step=step
-                )
-                self._append("verdicts", row)
-                self.verdicts.append(row)
-
-    def _fail(self, id: str, what: str, about: str, raw: str, *, by: str, step: int) -> None:
-        row = records.failure_row(id, what, about, raw, by=by, step=step)
-        if row["id"] not in self.run.ids["failures"]:
-            self._append("failures", row)
-            self.display.say("failure", id=id, what=what, about=about)
+        zeta = self.table.judge.zeta
+        self.verdicts += self.scribe.judged(verdicts, judge=judge, about=about, zeta=zeta, step=step)
 
     def _step_row(self, event: Exchanged, judging: float) -> None:
         turns = [turn for exchange in event.exchanges for turn in exchange.drafts]
@@ -179,7 +155,7 @@ class Session:
             "seconds_judging": judging,
             "ts": records.now(),
         }
-        self._append("steps", row)
+        self.scribe.append("steps", row)
         self.steps.append(row)
         said = event.exchanges[0].said
         rating = {v.id: v.rating for v in event.exchanges[0].verdicts}.get(said.id)

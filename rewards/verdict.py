@@ -77,10 +77,24 @@ class Preference:
     chosen: Reply
     rejected: Reply
     margin: float
-    """Difference of the rewards, above 0."""
+    """Difference of the rewards, above 0; 1.0 where it is only known which one is better."""
     chosen_id: str = ""
     rejected_id: str = ""
-    source: str = "online"
+    kind: str = "online"
+    """Where it came from: `online`, `critique`, `refinement`, `preference`, `revision`, `panel`."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and what is to be said to it, for supervised learning."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    completion: str
+    weight: float = 1.0
+    """How much it counts, at least 0."""
+    revisions: int = 0
+    """How many revisions the completion holds."""
 
 
 def normalise(rating: float, name: str = "centred") -> float:

@@ -10,7 +10,8 @@ from agents.base import Prompt
 from arena.display import Display
 from arena.loop import Table, converse
 from arena.rundir import opened
-from arena.session import Session, Stop
+from arena.scribe import Stop
+from arena.session import Session
 from arena.train.online_dpo import OnlineDPO, Update
 from rewards.judge import Judge
 from rewards.verdict import Preference
