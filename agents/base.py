@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from agents.dialogue import Message, Reply
-from agents.errors import Unsupported
+from agents.errors import Unavailable, Unsupported
 
 Prompt = Sequence[Message]
 
@@ -83,6 +83,32 @@ class Agent:
             One list of `n` replies per prompt, in order.
         """
         raise Unsupported(f"{type(self).__name__} cannot speak; take a subclass that implements `reply`")
+
+    def outcomes(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seeds: Sequence[int] = (),
+        max_new_tokens: int = 0,
+        patience: int = 0,
+    ) -> list[Reply | Unavailable]:
+        """One reply to each prompt, or why it got none. Here all stand or fall together.
+
+        Args:
+            prompts: as for `reply`.
+            seeds: as for `reply`.
+            max_new_tokens: as for `reply`.
+            patience: after so many failures of this call nothing more is asked, and the remaining prompts
+                get the last error; 0 asks to the end.
+
+        Returns:
+            One outcome per prompt, in order.
+        """
+        try:
+            drafts = self.reply(prompts, 1, seeds=seeds, max_new_tokens=max_new_tokens)
+        except Unavailable as error:
+            return [error] * len(prompts)
+        return [reply for [reply] in drafts]
 
     def logps(self, prompts: Sequence[Prompt], replies: Sequence[Reply]) -> list[list[float]]:
         """Log-probability in nats of each token of each reply, given its prompt."""

@@ -1,6 +1,7 @@
 """Remote: a seat behind an OpenAI-compatible chat endpoint (vLLM, llama.cpp, Ollama, transformers serve)."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 from agents.base import Agent, Prompt
 from agents.dialogue import Reply
 from agents.endpoint import EXAMPLE, Endpoint, Fault, line
+from agents.errors import Unavailable
+from agents.replies import Replies, Request
 from agents.template import conform, split_thinking
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ class Remote(Agent):
     the server's affair. Its thinking goes to `Reply.thinking`. Token ids stay unknown: a seat that
     learns is `agents.served.Served`.
 
+    With a `cache`, a reply is kept as soon as it is there, and no request is sent that has a reply in it:
+    a run that was killed, or is made again, pays only for what is missing.
+
     Args:
         url: the endpoint's base, such as `http://127.0.0.1:8000/v1`.
         model: the model's name as the server lists it at `/v1/models`.
@@ -32,6 +38,9 @@ class Remote(Agent):
         timeout: seconds of silence after which a request has failed.
         attempts: requests per reply before giving up, at least 1.
         in_flight: the most requests at a time, at least 1.
+        cache: the folder of replies (`agents.replies`); `auto` lies below the cache folder, `""` keeps none.
+        revision: of the weights behind `model`. Another revision has no replies in the cache yet: change it
+            when the server changes its weights.
         sleep: waits some seconds between two attempts.
     """
 
@@ -47,6 +56,8 @@ class Remote(Agent):
         timeout: float = 120.0,
         attempts: int = 4,
         in_flight: int = 8,
+        cache: str = "",
+        revision: str = "",
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """Take the settings; nothing is sent."""
@@ -55,6 +66,11 @@ class Remote(Agent):
         self.model = model
         self.temperature = temperature
         self.top_p = top_p
+        self.revision = revision
+        self.replies = Replies(cache) if cache else None
+        self.sent = 0
+        """How many replies came from the server rather than from the cache."""
+        self._counting = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -69,31 +85,79 @@ class Remote(Agent):
         Raises:
             Unavailable: no answer after all attempts, or a refusal that no attempt can change.
         """
-        limit = max_new_tokens or self.max_new_tokens
-        jobs = [
-            (prompt, draft_seed(seed, draft))
+        requests = self._requests(prompts, n, seeds, max_new_tokens)
+        client = self.endpoint.client()
+        replies = self.endpoint.spread(lambda request: self._answer(client, request), requests)
+        return [replies[i * n : (i + 1) * n] for i in range(len(prompts))]
+
+    def outcomes(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seeds: Sequence[int] = (),
+        max_new_tokens: int = 0,
+        patience: int = 0,
+    ) -> list[Reply | Unavailable]:
+        """One reply to each prompt, or the error of its own request; what is in the cache never fails."""
+        client = self.endpoint.client()
+        failures: list[Unavailable] = []
+
+        def proceed() -> None:
+            if 0 < patience <= len(failures):
+                raise Unavailable(str(failures[-1]))
+
+        def outcome(request: Request) -> Reply | Unavailable:
+            try:
+                return self._answer(client, request, proceed)
+            except Unavailable as error:
+                failures.append(error)
+                return error
+
+        return self.endpoint.spread(outcome, self._requests(prompts, 1, seeds, max_new_tokens))
+
+    def _requests(
+        self, prompts: Sequence[Prompt], n: int, seeds: Sequence[int], max_new_tokens: int
+    ) -> list[Request]:
+        return [
+            Request(
+                messages=tuple(conform(prompt, folds_system=False)),
+                model=self.model,
+                revision=self.revision,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                max_tokens=max_new_tokens or self.max_new_tokens,
+                seed=draft_seed(seed, draft),
+            )
             for prompt, seed in zip(prompts, seeds or range(len(prompts)), strict=True)
             for draft in range(n)
         ]
-        client = self.endpoint.client()
-        replies = self.endpoint.spread(lambda job: self._ask(client, *job, limit), jobs)
-        return [replies[i * n : (i + 1) * n] for i in range(len(prompts))]
 
-    def _ask(self, client: "InferenceClient", prompt: Prompt, seed: int, limit: int) -> Reply:
-        messages = [dict(message) for message in conform(prompt, folds_system=False)]
+    def _answer(
+        self, client: "InferenceClient", request: Request, proceed: Callable[[], object] = lambda: None
+    ) -> Reply:
+        """The reply in the cache, else the server's. `proceed` may raise before each attempt to have it."""
+        known = self.replies.get(request) if self.replies else None
+        if known is not None:
+            return known
 
         def send() -> Reply:
+            proceed()
             completion = client.chat_completion(
-                messages,
-                model=self.model,
-                max_tokens=limit,
-                temperature=self.temperature,
-                top_p=self.top_p,
-                seed=seed,
+                [dict(message) for message in request.messages],
+                model=request.model,
+                max_tokens=request.max_tokens,
+                temperature=request.temperature,
+                top_p=request.top_p,
+                seed=request.seed,
             )
             return _read(completion)
 
-        return self.endpoint.persist(send, "chat completion", lambda: unserved(self.endpoint, self.model))
+        reply = self.endpoint.persist(send, "chat completion", lambda: unserved(self.endpoint, self.model))
+        if self.replies:
+            self.replies.put(request, reply)
+        with self._counting:
+            self.sent += 1
+        return reply
 
 
 def unserved(endpoint: Endpoint, model: str) -> str:

@@ -1,11 +1,14 @@
 """The seat behind an endpoint, against a real HTTP server on the loopback."""
 
+import errno
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +16,12 @@ from chat_server import Answer, Endpoint, completion, serve
 from huggingface_hub import constants, get_session
 from huggingface_hub.errors import OfflineModeIsEnabled
 
-from agents.dialogue import Message
+from agents.base import Agent
+from agents.dialogue import Message, Reply
 from agents.errors import ConfigError, Unavailable
 from agents.remote import Remote, draft_seed
+from agents.replies import Replies, Request
+from agents.scripted import Scripted
 
 KEY = "sk-very-secret-0123456789"
 
@@ -320,3 +326,272 @@ def test_a_seat_is_made_without_loading_a_network_client() -> None:
         "sys.exit(bool({'huggingface_hub', 'httpx2', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def numbered(endpoint: Endpoint) -> None:
+    """Let the server answer its first request with 1, its second with 2, ..."""
+    endpoint.answer = lambda body: completion(str(len(endpoint.asked)))
+
+
+def test_a_second_seat_with_the_same_settings_sends_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+    """It has the replies of the first, draft by draft; what it asks beyond them is sent."""
+    numbered(endpoint)
+    first, second = (endpoint.seat(cache=str(tmp_path), in_flight=1) for _ in range(2))
+    replies = first.reply([ask("a"), ask("b")], 2, seeds=[5, 6])
+    assert [[reply.text for reply in row] for row in replies] == [["1", "2"], ["3", "4"]]
+    assert second.reply([ask("b"), ask("a")], 2, seeds=[6, 5]) == replies[::-1]
+    assert (len(endpoint.asked), first.sent, second.sent) == (4, 4, 0)
+    [drafts] = second.reply([ask("b")], 3, seeds=[6])
+    assert [reply.text for reply in drafts] == ["3", "4", "5"]
+    assert (len(endpoint.asked), second.sent) == (5, 1)
+
+
+def test_a_cached_reply_needs_no_server(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Nor its address: a server that moved still speaks with the same weights."""
+    endpoint.in_turn(completion("<think>2 + 2</think>Four.", finish="length"))
+    replies = endpoint.seat(cache=str(tmp_path)).reply([ask("hi")])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    assert endpoint.seat(cache=str(tmp_path), url=url).reply([ask("hi")]) == replies
+    assert replies == [[Reply("Four.", finish="length", tokens_in=7, thinking="2 + 2")]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "prompt", "call"),
+    [
+        ({"temperature": 0.7}, "hi", {}),
+        ({"top_p": 0.9}, "hi", {}),
+        ({"model": "tinier"}, "hi", {}),
+        ({"revision": "2"}, "hi", {}),
+        ({"max_new_tokens": 11}, "hi", {}),
+        ({}, "ho", {}),
+        ({}, "hi", {"seeds": [4]}),
+        ({}, "hi", {"max_new_tokens": 11}),
+    ],
+    ids=str,
+)
+def test_whatever_changes_the_reply_is_sent(
+    endpoint: Endpoint, tmp_path: Path, settings: dict[str, Any], prompt: str, call: dict[str, Any]
+) -> None:
+    """Beside one request that is answered already."""
+    endpoint.seat(cache=str(tmp_path)).reply([ask("hi")], seeds=[3])
+    endpoint.seat(cache=str(tmp_path), **settings).reply([ask(prompt)], **{"seeds": [3]} | call)
+    assert len(endpoint.asked) == 2
+
+
+def test_without_a_cache_every_request_is_sent(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is written."""
+    monkeypatch.setenv("ARENA_CACHE", str(tmp_path))
+    seat = endpoint.seat()
+    for _ in range(2):
+        seat.reply([ask("hi")])
+    assert (len(endpoint.asked), seat.sent, list(tmp_path.iterdir())) == (2, 2, [])
+
+
+def test_the_cache_lies_below_that_of_the_project(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `ARENA_CACHE` says. Neither the key nor the address is in it."""
+    monkeypatch.setenv("ARENA_CACHE", str(tmp_path))
+    monkeypatch.setenv("ARENA_API_KEY", KEY)
+    endpoint.seat(cache="auto").reply([ask("hi")])
+    [path] = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert path.is_relative_to(tmp_path / "replies")
+    text = path.read_text(encoding="utf-8")
+    assert "hello" in text and KEY not in text and "127.0.0.1" not in text
+
+
+def test_a_cache_that_cannot_be_meant_is_refused_before_anything_is_paid(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply would have nowhere to go."""
+    monkeypatch.delenv("SCRATCH", raising=False)
+    with pytest.raises(ConfigError, match="cache names an environment variable that is not set"):
+        endpoint.seat(cache="$SCRATCH/kept").reply([ask("hi")])
+    assert endpoint.asked == []
+
+
+def test_a_torn_file_of_the_cache_is_asked_for_again(
+    endpoint: Endpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once: the new reply takes its place."""
+    numbered(endpoint)
+    endpoint.seat(cache=str(tmp_path)).reply([ask("hi")])
+    [path] = tmp_path.rglob("*.json")
+    path.write_bytes(path.read_bytes()[:-20])
+    for _ in range(2):
+        [[reply]] = endpoint.seat(cache=str(tmp_path)).reply([ask("hi")])
+        assert (reply.text, len(endpoint.asked)) == ("2", 2)
+    assert str(path) in caplog.text
+
+
+def test_a_full_disk_loses_no_reply(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are returned, and it is said once that they are not kept."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    seat = endpoint.seat(cache=str(tmp_path))
+    replies = seat.reply([ask(str(i)) for i in range(5)])
+    assert [reply.text for [reply] in replies] == ["hello"] * 5
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "No space left on device" in warning.getMessage()
+    assert seat.sent == 5
+
+
+def test_replies_before_a_failure_are_kept(endpoint: Endpoint, tmp_path: Path) -> None:
+    """All or nothing is what the caller gets; the next call pays only for what is missing."""
+    prompts = [ask(str(i)) for i in range(3)]
+    endpoint.in_turn(completion("a"), completion("b"), (400, {}), completion("c"))
+    seat = endpoint.seat(cache=str(tmp_path), in_flight=1)
+    with pytest.raises(Unavailable, match="status 400"):
+        seat.reply(prompts)
+    assert [reply.text for [reply] in seat.reply(prompts)] == ["a", "b", "c"]
+    assert (len(endpoint.asked), seat.sent) == (4, 3)
+
+
+def test_a_reply_is_kept_while_others_are_still_awaited(endpoint: Endpoint, tmp_path: Path) -> None:
+    """A run that is killed now has it: the second request is answered when the first one's file is there."""
+    kept = threading.Event()
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if body["messages"][-1]["content"] == "second":
+            while not (list(tmp_path.rglob("*.json")) or endpoint.closing.wait(0.01)):
+                pass
+            kept.set()
+        return completion("hello")
+
+    endpoint.answer = answer
+    seat = endpoint.seat(cache=str(tmp_path), timeout=20, attempts=1)
+    assert len(seat.reply([ask("first"), ask("second")])) == 2
+    assert kept.is_set()
+
+
+def test_two_threads_share_a_seat(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Every request is counted; afterwards all is in the cache."""
+    seat = endpoint.seat(cache=str(tmp_path))
+    halves = [[ask(f"{half}/{i}") for i in range(20)] for half in range(2)]
+    threads = [threading.Thread(target=seat.reply, args=(prompts,)) for prompts in halves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (seat.sent, len(endpoint.asked)) == (40, 40)
+    for prompts in halves:
+        seat.reply(prompts)
+    assert (seat.sent, len(endpoint.asked)) == (40, 40)
+
+
+def test_every_request_has_an_outcome_of_its_own(endpoint: Endpoint) -> None:
+    """Each third is refused; order is that of the prompts."""
+
+    def answer(body: dict[str, Any]) -> Answer:
+        text = body["messages"][-1]["content"]
+        return (400, {"detail": f"not {text}"}) if int(text) % 3 == 0 else completion(text)
+
+    endpoint.answer = answer
+    seat = endpoint.seat()
+    outcomes = seat.outcomes([ask(str(i)) for i in range(9)])
+    for i, outcome in enumerate(outcomes):
+        if i % 3:
+            assert isinstance(outcome, Reply) and outcome.text == str(i)
+        else:
+            assert isinstance(outcome, Unavailable) and f"status 400: not {i} (" in str(outcome)
+    assert (len(endpoint.asked), seat.sent) == (9, 6)
+
+
+def test_outcomes_are_the_first_drafts(endpoint: Endpoint, tmp_path: Path) -> None:
+    """The same requests as of `reply`, so that the cache serves both."""
+    numbered(endpoint)
+    seat = endpoint.seat(cache=str(tmp_path), max_new_tokens=50)
+    drafts = seat.reply([ask("a"), ask("b")], seeds=[5, 6], max_new_tokens=11)
+    assert seat.outcomes([ask("a"), ask("b")], seeds=[5, 6], max_new_tokens=11) == [row[0] for row in drafts]
+    assert len(endpoint.asked) == 2
+    assert isinstance(seat.outcomes([ask("a")], seeds=[5])[0], Reply)
+    assert endpoint.asked[2]["max_tokens"] == 50
+
+
+def test_patience_ends_a_call_to_a_server_that_is_down(endpoint: Endpoint) -> None:
+    """After two failures, of four attempts each, nothing is sent; the rest get the last error."""
+    endpoint.in_turn((503, {"error": "down"}))
+    outcomes = endpoint.seat(in_flight=1).outcomes([ask(str(i)) for i in range(50)], patience=2)
+    assert len(endpoint.asked) == 8
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+    assert len({str(outcome) for outcome in outcomes}) == 1
+
+
+def test_patience_counts_failures_that_are_apart(endpoint: Endpoint) -> None:
+    """What came before the last of them stays; a new call begins with all its patience."""
+    endpoint.in_turn(completion("a"), (400, {"detail": "one"}), completion("b"), (400, {"detail": "two"}))
+    seat = endpoint.seat(in_flight=1)
+    outcomes = seat.outcomes([ask(str(i)) for i in range(9)], patience=2)
+    told = [outcome.text if isinstance(outcome, Reply) else str(outcome) for outcome in outcomes]
+    assert (told[0], told[2], len(endpoint.asked)) == ("a", "b", 4)
+    assert "one" in told[1]
+    assert all("two" in text for text in told[3:])
+    endpoint.answer = lambda body: completion("up again")
+    assert [type(outcome) for outcome in seat.outcomes([ask("hi")], patience=1)] == [Reply]
+
+
+def test_patience_also_ends_further_attempts(endpoint: Endpoint, tmp_path: Path) -> None:
+    """One request fails for good while another waits to be tried again: it is not."""
+    waiting, failed = threading.Event(), threading.Event()
+
+    class Watched(Replies):
+        def get(self, request: Request) -> Reply | None:
+            if request.messages[-1]["content"] == "behind the bad one":
+                failed.set()
+            return super().get(request)
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if body["messages"][-1]["content"] == "busy":
+            waiting.set()
+            return 503, {}
+        assert waiting.wait(5)
+        return 400, {"detail": "bad"}
+
+    endpoint.answer = answer
+    seat = endpoint.seat(in_flight=2, sleep=lambda seconds: failed.wait(5))
+    seat.replies = Watched(str(tmp_path))
+    outcomes = seat.outcomes([ask("busy"), ask("bad"), ask("behind the bad one")], patience=1)
+    assert ["status 400: bad" in str(outcome) for outcome in outcomes] == [True] * 3
+    assert len(endpoint.asked) == 2
+
+
+def test_without_patience_all_is_tried(endpoint: Endpoint) -> None:
+    """0 means never to give up."""
+    endpoint.in_turn((400, {}))
+    assert len(endpoint.seat().outcomes([ask(str(i)) for i in range(20)])) == 20
+    assert len(endpoint.asked) == 20
+
+
+def test_what_is_in_the_cache_is_given_when_patience_is_at_its_end(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """It costs no request."""
+    seat = endpoint.seat(cache=str(tmp_path), in_flight=1)
+    seat.reply([ask("known")], seeds=[3])
+    endpoint.answer = lambda body: (400, {})
+    prompts = [ask("new"), ask("newer"), ask("known")]
+    outcomes = seat.outcomes(prompts, seeds=[1, 2, 3], patience=1)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable, Reply]
+    assert len(endpoint.asked) == 2
+
+
+class Down(Agent):
+    """Is never there."""
+
+    def reply(self, *_: Any, **__: Any) -> list[list[Reply]]:
+        """Nothing."""
+        raise Unavailable("the device is gone")
+
+
+def test_other_agents_have_one_outcome_for_all() -> None:
+    """A reply for each prompt, or one error for each."""
+    assert Scripted(["a", "b"]).outcomes([ask("x"), ask("y")], max_new_tokens=5) == [Reply("a"), Reply("b")]
+    assert [str(outcome) for outcome in Down().outcomes([ask("x")] * 3)] == ["the device is gone"] * 3
