@@ -67,7 +67,7 @@ def _guarded(schema: str, verb: Verb, arguments: list[str], verbose: bool) -> in
     config.register()
     try:
         arguments = _settings(arguments)
-        config.check_names(arguments)
+        config.check_names(schema, arguments)
         return _hydra(schema, verb, arguments)
     except BrokenPipeError:
         sys.stdout = None  # whoever read the output has gone; nothing is left to say

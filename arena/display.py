@@ -8,6 +8,9 @@ from arena.progress import Progress
 
 KINDS: Mapping[str, str] = {
     "start": "conf folder seats learners judge dialogues turns drafts seed steps resumed weights",
+    "begin": "conf folder seats judge extent seed resumed weights",
+    "spoke": "seat what done of drafts tokens truncated seconds sample",
+    "stage": "what done of seconds",
     "drafted": "step seat drafts tokens truncated seconds",
     "exchanged": "step seat judge exchanges pairs ties abstained truncated rating reward cosine seconds "
     "sample",
@@ -20,7 +23,8 @@ KINDS: Mapping[str, str] = {
     "stopped": "folder reason command",
     "done": "folder seconds counts hints",
 }
-"""The events of a job, with the fields that each must have."""
+"""The events of a job, with the fields that each must have. `start` and what follows by steps are a run's of
+the arena; `begin`, `spoke` and `stage` those of a job that goes by stages."""
 
 Fields = Mapping[str, Any]
 

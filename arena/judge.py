@@ -6,8 +6,6 @@ The first seat of the conf judges (or `judge.agent`). Each answer is rated by it
 to be biased by. Random and length judges stand beside it, on the same items.
 """
 
-import json
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from agents.dialogue import Message, Reply
 from agents.errors import ConfigError
+from arena import jsonl
 from arena.command import command
+from arena.intervals import wilson
 from rewards.verdict import Case
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ class Agreement:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the share (Wilson 1927)."""
-        n, p, z = max(1, self.right + self.wrong + self.ties), self.share, 1.96
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return middle - half, middle + half
+        return wilson(self.share, self.right + self.wrong + self.ties)
 
 
 def read_pairs(path: Path, limit: int, seed: int) -> list[Pair]:
@@ -63,14 +60,11 @@ def read_pairs(path: Path, limit: int, seed: int) -> list[Pair]:
     Raises:
         ConfigError: there is no such file, or a row lacks what a pair needs; names the line.
     """
-    if not path.is_file():
-        raise ConfigError(f"no file of pairs {str(path)!r}: name a JSONL file by pairs=[FILE]")
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), start=1):
+    for number, row in jsonl.rows(path, "file of pairs"):
         try:
-            row = json.loads(line)
             pair = _pair(row, f"{path.stem}-{number}")
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise ConfigError(
                 f"{path}, line {number} is no labelled pair ({type(error).__name__}: {error}); it needs "
                 "prompt or messages, a, b and label (a, b or tie), or chosen and rejected"
@@ -121,7 +115,7 @@ def calibrate(cfg: "DictConfig", conf: str, folder: Path) -> int:
     judges = {f"{agent.name}, {judge}": judge, "random": Judge(Random()), "longer": Judge(Length())}
     table = Table("pairs", "judge", "agreement", "95 %", "n", "ties", "abstained")
     for name in cfg.pairs:
-        pairs = read_pairs(Path(name).expanduser(), cfg.limit, cfg.seed)
+        pairs = read_pairs(jsonl.expanded(name), cfg.limit, cfg.seed)
         cases = [case for pair in pairs for case in (pair.better, pair.worse)]
         for label, one in judges.items():
             verdicts = one.rate(agent, cases, [cfg.seed + i for i in range(len(cases))])

@@ -8,16 +8,34 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.dialogue import Message
-from arena.terminal import clean
+from arena.terminal import clean, one_line
 from arena.transcript import Draft, Failure, Performance, Round, Transcript
-from arena.wording import count, failed, flags, outcome, remarks, size
+from arena.worddiff import marked
+from arena.wording import (
+    asked,
+    changes,
+    compared,
+    count,
+    failed,
+    flags,
+    heard,
+    origin,
+    outcome,
+    paired,
+    remarks,
+    role,
+    size,
+)
 
 INDENT = 4
 """Columns left of what is said."""
 
 _LABEL = 9
+_LINES = 3
+"""Of a topic that is long."""
 _PLAIN = Console(width=100, color_system=None)
 _FLAGS = {"said": "bold reverse", "chosen": "bold green", "rejected": "bold red", "truncated": "bold yellow"}
+_CHANGES = {"equal": "", "delete": "red strike", "insert": "green"}
 
 
 @dataclass(frozen=True)
@@ -31,20 +49,27 @@ class Layout:
     """A colour for each speaker."""
     normalisation: str
     """How the run made ratings into rewards, to spell rewards out."""
+    minimum: int
+    """Revisions that the run requires of every answer."""
+    diff: bool
+    """Whether a revision shows which words it changes."""
+    coloured: bool
+    """Whether colours tell deleted and inserted words apart; else they stand in marks."""
 
     def dialogue(self, transcript: Transcript, last: int | None = None) -> Iterator[Text]:
         """The turns, or the last ones, then the verdicts on the performances and what failed besides."""
         yield from self._title(transcript)
         rounds = transcript.rounds[-last:] if last else transcript.rounds
         yield from _left_out(len(transcript.rounds) - len(rounds), "turn")
-        for each in rounds:
+        for above, each in zip((None, *rounds), rounds, strict=False):
             yield Text()
-            yield from self._round(each)
+            yield from self._round(each, above)
         if transcript.performances:
             yield Text()
             yield self._rule(Text("the whole performances", "bold"))
             for performance in transcript.performances:
                 yield from self._performance(performance)
+        yield from self._ends(transcript)
         if transcript.failures:
             yield Text()
             yield self._rule(Text("other failures", "bold"))
@@ -55,9 +80,10 @@ class Layout:
 
     def match(self, transcript: Transcript, draft: Draft) -> Iterator[Text]:
         """A draft alone, as one that a filter found."""
-        head = Text.assemble((f"{draft.turn.id}  ", "bold"), self._name(draft.turn.speaker))
+        head = Text.assemble((f"{draft.turn.id}  ", "bold"), self._name(draft.turn.speaker), _role(draft))
         yield self._rule(head, f"step {draft.step}")
-        yield from self._wrapped(clean(transcript.topic, "dim"), INDENT)
+        # A question with its text may be pages, and it is the same in every match.
+        yield from self._wrapped(clean(one_line(transcript.topic, _LINES * self.width), "dim"), INDENT)
         yield _flagged(" " * INDENT, [*flags(draft), size(draft)])
         yield from self._draft(draft)
         yield Text()
@@ -84,21 +110,28 @@ class Layout:
 
     def _title(self, transcript: Transcript) -> Iterator[Text]:
         topic = transcript.topic or "(the topic is not on record yet)"
-        yield from self._hanging(f"{transcript.id}  ", topic, "bold")
+        style = "bold" if len(topic) <= _LINES * self.width else ""
+        yield from self._hanging(f"{transcript.id}  ", topic, style)
+        if transcript.question:
+            line = clean(asked(transcript.question))
+            yield from self._wrapped(line, len(transcript.id) + 2)
         counts = count(len(transcript.rounds), "turn")
         drafts = sum(len(each.drafts) for each in transcript.rounds)
         if drafts > len(transcript.rounds):
             counts += f", {count(drafts, 'draft')}"
-        line = clean(f"{self.about} · {transcript.opener} opens · {counts}", "dim")
+        opens = transcript.opener and f"{transcript.opener} opens"
+        line = clean(" · ".join(filter(None, (self.about, opens, counts))), "dim")
         yield from self._wrapped(line, len(transcript.id) + 2)
 
-    def _round(self, played: Round) -> Iterator[Text]:
+    def _round(self, played: Round, above: Round | None) -> Iterator[Text]:
         """One turn: its speaker, the drafts, and what came of them."""
-        head = Text.assemble((f"{played.number:>2}  ", "dim"), self._name(played.speaker))
-        yield self._rule(head, f"step {played.drafts[0].step}")
+        name = self._name(played.speaker)
+        head = Text.assemble((f"{played.number:>2}  ", "dim"), name, _role(*played.drafts))
+        step = f"step {played.drafts[0].step}"
+        yield self._rule(head, " · ".join(filter(None, (origin(played, above), step))))
         alone = len(played.drafts) == 1
         for place, draft in enumerate(played.drafts):
-            words = [word for word in flags(draft) if not (alone and word == "said")]
+            words = [word for word in flags(draft) if not (alone and word in ("said", "taken"))]
             if place:
                 yield Text()
             if not alone:
@@ -106,19 +139,34 @@ class Layout:
             elif words:
                 yield _flagged(" " * INDENT, words)
             yield from self._draft(draft)
-        if not alone:
+        if not alone and (came := outcome(played)):
             yield Text()
-            yield from self._wrapped(clean(outcome(played), "bold"), INDENT)
+            yield from self._wrapped(clean(came, "bold"), INDENT)
         for failure in played.failures:
             yield from self._failure(failure)
 
     def _draft(self, draft: Draft) -> Iterator[Text]:
-        text = clean(draft.turn.text.strip()) or Text("(the reply is empty)", "red")
-        yield from self._wrapped(text, INDENT)
+        segments, note = changes(draft, self.diff)
+        if self.coloured:
+            text = Text.assemble(*((part, _CHANGES[kind]) for kind, part in segments))
+        else:
+            text = Text(marked(segments))
+        yield from self._wrapped(text or Text("(the reply is empty)", "red"), INDENT)
+        yield from self._wrapped(Text(note, "dim"), INDENT) if note else ()
+        yield from self._labelled(heard(draft, self.minimum), "")
         if draft.judged:
             yield from self._labelled(remarks(draft.judged, self.normalisation), "dim")
         for failure in draft.failures:
             yield from self._failure(failure)
+
+    def _ends(self, transcript: Transcript) -> Iterator[Text]:
+        """Feedback without a turn, and which turns are better than which."""
+        if transcript.feedback or transcript.pairs:
+            yield Text()
+        for each in transcript.feedback:
+            yield from self._wrapped(clean(compared(each)), INDENT)
+        if transcript.pairs:
+            yield from self._hanging(f"{'':{INDENT}}pairs  ", paired(transcript.pairs), "")
 
     def _performance(self, performance: Performance) -> Iterator[Text]:
         yield Text(" " * INDENT) + self._name(performance.seat)
@@ -153,6 +201,11 @@ class Layout:
 
     def _colour(self, speaker: str) -> str:
         return self.colours.get(speaker, "white")
+
+
+def _role(*drafts: Draft) -> str:
+    kind = role(*drafts)
+    return f" · {kind}" if kind else ""
 
 
 def _left_out(number: int, thing: str) -> Iterator[Text]:

@@ -23,6 +23,7 @@ ALARMS = 3
 """Alarms that stay on the screen; all are in the run folder."""
 
 _KEPT = 4
+_STAGED = ("drafts", "tokens", "tok/s", "truncated")
 _COLUMNS = ("steps", "drafts", "tok/s", "rating", "pairs", "ties", "abst.", "loss", "margin")
 
 
@@ -55,10 +56,10 @@ class Live(Display):
 
     def show(self, kind: str, fields: Fields) -> None:
         """Take up one event; it is drawn with the next refresh."""
-        if kind == "start":
+        if kind in ("start", "begin"):
             self._start = fields
             self._colours = colours(fields["seats"])
-        elif kind == "exchanged" and fields["sample"]:
+        elif kind in ("exchanged", "spoke") and fields["sample"]:
             self._said = (*self._said, fields["sample"])[-_KEPT:]
         elif kind == "alarm":
             self._alarms = (*self._alarms, (fields["name"], fields["text"]))[-ALARMS:]
@@ -93,19 +94,19 @@ class Live(Display):
         seats = Text()
         for seat, model in at["seats"].items():
             seats.append(clean(seat, f"bold {self._colours[seat]}"))
-            seats.append(clean(f" {model}{' (learns)' if seat in at['learners'] else ''} · "))
+            seats.append(clean(f" {model}{' (learns)' if seat in at.get('learners', ()) else ''} · "))
         yield seats.append(clean(f"judge {at['judge']}"))
         yield clean(extent(at), "dim")
 
     def _table(self) -> RenderableType:
+        by_steps = self.progress.steps > 0
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("seat", overflow="fold")
-        for name in _COLUMNS:
+        for name in _COLUMNS if by_steps else _STAGED:
             table.add_column(name, justify="right", no_wrap=True)
         for seat, tally in self.progress.tallies.items():
-            table.add_row(
-                clean(seat, f"bold {self._colours[seat]}"), self.progress.steps_of(seat), *_numbers(tally)
-            )
+            numbers = (self.progress.steps_of(seat), *_numbers(tally)) if by_steps else _staged(tally)
+            table.add_row(clean(seat, f"bold {self._colours[seat]}"), *numbers)
         return Padding(table, (1, 0))
 
     def _turns(self) -> Iterator[RenderableType]:
@@ -131,14 +132,25 @@ class Live(Display):
         for name, text in self._alarms:
             yield clean(f"ALARM {name}: {one_line(text, 400)}", "bold red")
 
+    def _how_far(self) -> tuple[int, int, list[str]]:
+        """What is done, of how much, and in words: steps, or a part of the stage that goes on."""
+        progress = self.progress
+        if progress.steps:
+            return progress.done, progress.steps, [f"{progress.done} of {count(progress.steps, 'step')}"]
+        if progress.stage is None:
+            return 0, 1, ["nothing said yet"]
+        what, done, of = progress.stage
+        return done, of, [f"{what} {done} of {of}"]
+
     def _footer(self) -> Iterator[RenderableType]:
         progress = self.progress
-        facts = [f"{progress.done} of {count(progress.steps, 'step')}"]
+        done, of, facts = self._how_far()
         now = progress.clock()
         if self._over:
             facts.append(f"took {duration(progress.heard - progress.started)}")
         else:
-            facts += [f"ETA {duration(progress.remaining())}", f"running {duration(now - progress.started)}"]
+            facts += [f"ETA {duration(progress.remaining())}"] if progress.steps else []
+            facts += [f"running {duration(now - progress.started)}"]
         if progress.failures:
             facts.append(f"{count(progress.failures, 'failure')}, last {self._failure}")
         if not self._over:
@@ -146,9 +158,14 @@ class Live(Display):
         yield Text()
         line = Table.grid()
         width = min(self.console.width, WIDTH)
-        line.add_row(ProgressBar(max(progress.steps, 1), progress.done, width, complete_style="green"))
+        line.add_row(ProgressBar(max(of, 1), done, width, complete_style="green"))
         yield line
         yield clean(" · ".join(facts), "dim")
+
+
+def _staged(tally: Tally) -> list[str]:
+    speed = "-" if tally.speed is None else f"{tally.speed:.0f}"
+    return [str(tally.drafts), str(tally.tokens), speed, str(tally.truncated)]
 
 
 def _numbers(tally: Tally) -> list[str]:

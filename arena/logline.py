@@ -29,7 +29,9 @@ def number(value: float | None, digits: int) -> str:
 
 
 def extent(start: Fields) -> str:
-    """How much is to be said, from the fields of a start."""
+    """How much is to be said, from the fields of a start or a beginning."""
+    if "extent" in start:
+        return str(start["extent"])
     drafts = f", {count(start['drafts'], 'draft')} a turn of a learner" if start["learners"] else ""
     return f"{count(start['dialogues'], 'dialogue')} of {count(start['turns'], 'turn')}{drafts}"
 
@@ -45,11 +47,35 @@ def _start(at: Fields, progress: Progress) -> Lines:
         yield "weights", f"{name}: {source}"
 
 
-def _drafted(at: Fields, progress: Progress) -> Lines:
+def _begin(at: Fields, progress: Progress) -> Lines:
+    again = ", continued from its record" if at["resumed"] else ""
+    yield "start", f"{at['conf']} in {at['folder']}{again}"
+    yield "start", f"{at['extent']}, seed {at['seed']}"
+    for seat, model in at["seats"].items():
+        yield "seat", f"{seat}: {model}"
+    yield "judge", str(at["judge"])
+    for name, source in at["weights"].items():
+        yield "weights", f"{name}: {source}"
+
+
+def _spoke(at: Fields, progress: Progress) -> Lines:
+    yield "said", f"{at['what']} {at['done']} of {at['of']}, {at['seat']}: {_said(at)}"
+
+
+def _stage(at: Fields, progress: Progress) -> Lines:
+    yield "stage", f"{at['what']} {at['done']} of {at['of']} in {at['seconds']:.1f} s"
+
+
+def _said(at: Fields) -> str:
+    """How much was said, how fast."""
     cut = f", {at['truncated']} truncated" if at["truncated"] else ""
     speed = f" ({at['tokens'] / at['seconds']:.0f} tokens/s)" if at["seconds"] > 0 and at["tokens"] else ""
     drafts = f"{count(at['drafts'], 'draft')}, {count(at['tokens'], 'token')}{cut}"
-    yield "drafted", f"step {at['step']} {at['seat']}: {drafts} in {at['seconds']:.1f} s{speed}"
+    return f"{drafts} in {at['seconds']:.1f} s{speed}"
+
+
+def _drafted(at: Fields, progress: Progress) -> Lines:
+    yield "drafted", f"step {at['step']} {at['seat']}: {_said(at)}"
 
 
 def _exchanged(at: Fields, progress: Progress) -> Lines:
@@ -103,6 +129,9 @@ def _done(at: Fields, progress: Progress) -> Lines:
 
 _WORDS: Mapping[str, Callable[[Fields, Progress], Lines]] = {
     "start": _start,
+    "begin": _begin,
+    "spoke": _spoke,
+    "stage": _stage,
     "drafted": _drafted,
     "exchanged": _exchanged,
     "updated": _updated,

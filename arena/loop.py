@@ -5,13 +5,13 @@ The loop is replayable. What it asks for depends only on its arguments, every ra
 continues by running the loop from its beginning over what is on record.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_lowercase
 
 from agents.base import Agent, Call, reply_together
 from agents.dialogue import Dialogue, Message, Reply, Turn
+from arena.seeds import seed_of
 from rewards.judge import Judge
 from rewards.verdict import Case, Preference, Verdict, prefer
 
@@ -109,8 +109,7 @@ class Table:
 
     def seed_of(self, purpose: str, name: str) -> int:
         """A number that depends on the run's seed, the purpose and the id alone."""
-        digest = hashlib.blake2b(f"{self.seed}/{purpose}/{name}".encode(), digest_size=6)
-        return int.from_bytes(digest.digest())
+        return seed_of(self.seed, purpose, name)
 
     def reply_seed(self, turn_id: str) -> int:
         """The seed of a turn's drafts, which they share: each draft is a stream of its own under it."""

@@ -8,7 +8,10 @@ from arena.transcript import Draft, Transcript
 
 
 class Objects:
-    """Writes each draft as one object: turn, verdict and what came of it."""
+    """Writes each draft as one object: turn, verdict and what came of it.
+
+    Feedback that has no turn, such as a comparison, has no object: it is a row of `feedback.jsonl`.
+    """
 
     def dialogue(self, transcript: Transcript, last: int | None = None) -> Iterator[str]:
         """One object per draft."""
@@ -17,7 +20,7 @@ class Objects:
                 yield from self.match(transcript, draft)
 
     def match(self, transcript: Transcript, draft: Draft) -> Iterator[str]:
-        """One object; what a draft without a verdict does not have is null, and `judged` is false."""
+        """One object; what a draft does not have is null, and without a verdict `judged` is false."""
         yield json.dumps(_joined(transcript, draft))
 
     def prompt(
@@ -35,6 +38,7 @@ class Objects:
 def _joined(transcript: Transcript, draft: Draft) -> dict[str, object]:
     turn, judged = draft.turn, draft.judged
     verdict = judged.verdict if judged else None
+    said, question = draft.comment, transcript.question
     return {
         "id": turn.id,
         "dialogue": transcript.id,
@@ -43,6 +47,8 @@ def _joined(transcript: Transcript, draft: Draft) -> dict[str, object]:
         "step": draft.step,
         "parent": turn.parent,
         "speaker": turn.speaker,
+        "kind": turn.kind,
+        "revision": draft.revision or None,
         "content": turn.text,
         "thinking": turn.reply.thinking,
         "finish": turn.reply.finish,
@@ -53,6 +59,12 @@ def _joined(transcript: Transcript, draft: Draft) -> dict[str, object]:
         "chosen": draft.chosen,
         "rejected": draft.rejected,
         "outcome": draft.outcome,
+        "feedback_status": said.status if said else None,
+        "feedback_score": said.score if said else None,
+        "overruled": said.overruled if said else None,
+        "task": question.task if question else None,
+        "group": question.group if question else None,
+        "difficulty": question.difficulty if question else None,
         "judged": verdict is not None,
         "judge": judged.judge if judged else None,
         "judge_model": verdict.judge if verdict else None,

@@ -53,6 +53,8 @@ class Progress:
         self.clock = clock
         self.tallies: dict[str, Tally] = {}
         self.steps = self.done = self.failures = 0
+        self.stage: tuple[str, int, int] | None = None
+        """Of a job that goes by stages: which, how much of it is done, of how much."""
         self.started = self.heard = clock()
         self._finished: list[tuple[int, float]] = []
 
@@ -62,7 +64,14 @@ class Progress:
         if kind == "start":
             self.tallies = {seat: Tally() for seat in fields["seats"]}
             self.steps, self.started = fields["steps"], self.heard
-        elif kind == "drafted":
+        elif kind == "begin":
+            self.tallies = {seat: Tally() for seat in fields["seats"]}
+            self.started = self.heard
+        elif kind == "stage":
+            self.stage = (fields["what"], fields["done"], fields["of"])
+        elif kind in ("drafted", "spoke"):
+            if kind == "spoke":
+                self.stage = (fields["what"], fields["done"], fields["of"])
             tally = self.tallies[fields["seat"]]
             tally.drafts += fields["drafts"]
             tally.tokens += fields["tokens"]

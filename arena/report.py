@@ -1,90 +1,113 @@
 """The run's README.md: what came of it, and the card of its tables as a data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from arena.alarms import mean_interval
+from arena.intervals import wilson
 from arena.rundir import TABLES, RunFolder
 
 Row = Mapping[str, Any]
+Tables = Mapping[str, Sequence[Row]]
+"""Rows by the name of their table."""
 
 
 def report(run: RunFolder, conf: str, alarms: Mapping[str, str]) -> str:
     """Markdown with a data set card in front; every mean with its 95 % interval and its controls."""
-    table = {name: list(run.rows(name)) for name in TABLES}
-    drafts = [row for row in table["verdicts"] if row["about"] == "draft"]
+    rows = {name: list(run.rows(name)) for name in TABLES}
+    drafts = [row for row in rows["verdicts"] if row["about"] == "draft"]
     with_wim = [row for row in drafts if row["wim_status"] == "ok" and row["controls"]]
+    means = {
+        "rating, 1 to 10": [row["rating"] for row in drafts],
+        "reward": [row["reward"] for row in drafts],
+        "cosine with what is missing": [row["cosine"] for row in with_wim],
+        "control: with another answer's": [row["cosine_shuffled"] for row in with_wim],
+        "control: with the bare topic": [row["cosine_topic"] for row in with_wim],
+        "words in threes that the WIM repeats": [row["echo"] for row in with_wim],
+    }
     lines = [
-        *_card([name for name in TABLES if table[name]]),
+        *card([name for name in TABLES if rows[name]]),
         f"# {conf}",
         "",
-        f"{len(table['exchanges'])} turns, {len(table['turns'])} drafts, {len(table['verdicts'])} verdicts, "
-        f"{len(table['preferences'])} pairs, {len(table['failures'])} failures.",
+        f"{len(rows['exchanges'])} turns, {len(rows['turns'])} drafts, {len(rows['verdicts'])} verdicts, "
+        f"{len(rows['preferences'])} pairs, {len(rows['failures'])} failures.",
         "",
-        "| judged drafts | mean ± 95 % | n |",
-        "|---|---|---|",
-        _mean("rating, 1 to 10", [row["rating"] for row in drafts]),
-        _mean("reward", [row["reward"] for row in drafts]),
-        _mean("cosine with what is missing", [row["cosine"] for row in with_wim]),
-        _mean("control: with another answer's", [row["cosine_shuffled"] for row in with_wim]),
-        _mean("control: with the bare topic", [row["cosine_topic"] for row in with_wim]),
-        _mean("words in threes that the WIM repeats", [row["echo"] for row in with_wim]),
-        "",
-        *_learning(table["metrics"]),
+        *table(
+            ["judged drafts", "mean ± 95 %", "n"],
+            [(label, interval(values, 3), len(values)) for label, values in means.items() if values],
+        ),
+        *_learning(rows["metrics"]),
         "## Alarms",
         "",
         *([f"- **{name}**: {text}" for name, text in alarms.items()] or ["None."]),
         "",
-        *_failures(table["failures"]),
+        *failures(rows["failures"]),
     ]
-    return "\n".join(line for line in lines if line is not None)
+    return "\n".join(lines)
 
 
-def _card(tables: Sequence[str]) -> list[str]:
-    """The head that lets `datasets.load_dataset` read the folder."""
+def card(tables: Sequence[str]) -> list[str]:
+    """The head that lets `datasets.load_dataset` read the folder; a table of no rows would fail it."""
     lines = ["---", "configs:"]
     for name in tables:
         lines += [f"- config_name: {name}", f"  data_files: {name}.jsonl"]
     return [*lines, "---", ""]
 
 
-def _mean(label: str, values: Sequence[float]) -> str | None:
-    return f"| {label} | {_interval(values, 3)} | {len(values)} |" if values else None
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A table in Markdown and an empty line after it."""
+    lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:], ""]
 
 
-def _interval(values: Sequence[float], digits: int) -> str:
+def interval(values: Sequence[float], digits: int) -> str:
+    """Mean ± half width at 95 % of one value or more."""
     mean, half = mean_interval(values)
     return f"{mean:.{digits}f} ± {half:.{digits}f}" if isfinite(half) else f"{mean:.{digits}f}, one value"
+
+
+def share(count: int, n: int) -> str:
+    """A share in per cent with its 95 % interval (Wilson), or that there was nothing to count."""
+    if not n:
+        return "none of none"
+    low, high = wilson(count / n, n)
+    return f"{count / n:.1%} ({low:.1%} to {high:.1%})"
+
+
+def pictures(paths: Sequence[Path]) -> list[str]:
+    """Pictures that lie beside the report."""
+    if not paths:
+        return []
+    return ["## Pictures", "", *(f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in paths)]
+
+
+def failures(rows: Sequence[Row]) -> list[str]:
+    """How many of each kind, under a title; nothing where nothing failed."""
+    if not rows:
+        return []
+    kinds = [row["what"] for row in rows]
+    return ["## Failures", "", *(f"- {kind}: {kinds.count(kind)}" for kind in sorted(set(kinds))), ""]
 
 
 def _learning(metrics: Sequence[Row]) -> list[str]:
     """First and last third of each seat's updates: means, never minima."""
     if not metrics:
         return []
-    lines = [
-        "| learner | updates | pairs | loss, first third | last third | margin, last third | KL, last third |"
-    ]
-    lines.append("|---|---|---|---|---|---|---|")
+    seats = {}
     for seat in dict.fromkeys(row["speaker"] for row in metrics):
         own = [row for row in metrics if row["speaker"] == seat]
         third = max(1, len(own) // 3)
         first, last = own[:third], own[-third:]
-        cells = [
-            seat,
-            str(len(own)),
-            str(sum(row["pairs"] for row in own)),
-            _interval([row["loss"] for row in first], 4),
-            _interval([row["loss"] for row in last], 4),
-            _interval([row["margin"] for row in last], 4),
-            _interval([row["kl"] for row in last], 4),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def _failures(failures: Sequence[Row]) -> list[str]:
-    if not failures:
-        return []
-    kinds = [row["what"] for row in failures]
-    return ["## Failures", "", *(f"- {kind}: {kinds.count(kind)}" for kind in sorted(set(kinds))), ""]
+        seats[seat] = (
+            len(own),
+            sum(row["pairs"] for row in own),
+            interval([row["loss"] for row in first], 4),
+            interval([row["loss"] for row in last], 4),
+            interval([row["margin"] for row in last], 4),
+            interval([row["kl"] for row in last], 4),
+        )
+    head = ["learner", "updates", "pairs"]
+    head += ["loss, first third", "last third", "margin, last third", "KL, last third"]
+    return table(head, [(seat, *cells) for seat, cells in seats.items()])

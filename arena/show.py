@@ -23,11 +23,12 @@ from agents.human import printable
 from arena.layout import Layout
 from arena.markdown import Markdown
 from arena.objects import Objects
+from arena.reading import Run
 from arena.records import Row
 from arena.runs import ROOT, find_run, read_json, runs_below, state
 from arena.spelling import did_you_mean
 from arena.terminal import WIDTH, colours, stdout_console
-from arena.transcript import Draft, Run, Transcript
+from arena.transcript import Draft, Transcript
 from arena.where import Where
 from arena.wording import count
 
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per draft, one per line")
     form.add_argument("--md", action="store_true", help="Markdown")
+    add("--no-diff", action="store_true", help="revisions plain, without the words that they change")
     add("--no-pager", action="store_true", help="never page, however long it is")
     return parser
 
@@ -119,7 +121,7 @@ def _show(options: argparse.Namespace, console: Console) -> None:
     run = Run(_folder(options.run))
     transcripts = _transcripts(run, options.dialogue or ("all" if where else ""))
     settings = read_json(run.path / "config.json")
-    form = _form(options, run, settings, console)
+    form = _form(options, run, transcripts, settings, console)
     if where:
         pieces = _matches(form, transcripts, where, options.last)
     elif options.speaker:
@@ -156,19 +158,25 @@ def _transcripts(run: Run, name: str) -> list[Transcript]:
     return run.transcripts(sorted(run.dialogues) if name == "all" else [name or run.dialogues[-1]])
 
 
-def _form(options: argparse.Namespace, run: Run, settings: Row, console: Console) -> Form:
+def _form(
+    options: argparse.Namespace, run: Run, transcripts: Sequence[Transcript], settings: Row, console: Console
+) -> Form:
     info = read_json(run.path / "run.json")
     conf = info.get("conf", settings.get("conf", ""))
     alarms = ", ".join(info.get("alarms", {}))
     facts = [str(run.path), conf and f"conf {conf}", state(info), alarms and f"ALARMS: {alarms}"]
     about = " · ".join(filter(None, facts))
     normalisation = str(settings.get("judge.normalisation", "centred"))
+    minimum = int(settings.get("min_revisions", 0))
     if options.json:
         return Objects()
     if options.md:
-        return Markdown(about, normalisation)
+        return Markdown(about, normalisation, minimum, not options.no_diff)
     seats = [key.split(".")[1] for key in settings if key.startswith("agents.")]
-    return Layout(about, min(console.width, WIDTH), colours(seats), normalisation)
+    seats += [name for each in transcripts for name in each.speakers]
+    coloured = console.color_system is not None and not console.no_color
+    width = min(console.width, WIDTH)
+    return Layout(about, width, colours(seats), normalisation, minimum, not options.no_diff, coloured)
 
 
 def _matches(
@@ -185,6 +193,11 @@ def _matches(
 def _prompts(
     form: Form, transcripts: Sequence[Transcript], speaker: str, settings: Row, last: int | None
 ) -> Iterator[Text | str]:
+    if worked := next((each.id for each in transcripts if each.works_on_answers), ""):
+        raise ConfigError(
+            f"--as: {worked} works on answers; what a seat was shown is only rebuilt for the dialogues of "
+            "arena.run: leave --as away"
+        )
     speakers = sorted({name for each in transcripts for name in each.speakers})
     if speaker not in speakers:
         raise ConfigError(

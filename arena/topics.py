@@ -5,17 +5,15 @@ too few says so; none repeats itself. The same seed draws the same topics on eve
 """
 
 import csv
-import difflib
 import io
-import json
-import os
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agents import Agent, ArenaError, ConfigError, Message, Reply
+from arena import jsonl
 from arena.topic_text import clean_topic
 
 __all__ = ["File", "Made", "Shipped", "Source", "clean_topic"]
@@ -23,8 +21,11 @@ __all__ = ["File", "Made", "Shipped", "Source", "clean_topic"]
 Source = Callable[[int, int, Mapping[str, Agent]], list[str]]
 """From a count (1 or more), a seed and the agents by seat, to that many distinct topics."""
 
-Row = tuple[str, Mapping[str, object]]
+Row = tuple[str, jsonl.Row]
 """Where a row stands, in words, and its fields."""
+
+KIND = "topic file"
+"""What error messages call it."""
 
 MAX_WORDS = 60
 """A made sentence of more words is no topic."""
@@ -61,7 +62,7 @@ class File:
             ConfigError: the file cannot be read, it holds too few topics, or a row gives none. Every
                 row is looked at, whatever the count.
         """
-        path = Path(os.path.expandvars(self.path)).expanduser()
+        path = jsonl.expanded(self.path)
         found: dict[str, str] = {}
         for where, row in _rows(path):
             topic = _value(where, row, self.column)
@@ -117,7 +118,7 @@ class Made:
             raise ConfigError("no agent has a seat, so none can make topics; add one, or take a topic file")
         seat = self.seat or next(iter(agents))
         if seat not in agents:
-            raise ConfigError(f"no agent has the seat {seat!r} to make topics; {_choice(seat, agents)}")
+            raise ConfigError(f"no agent has the seat {seat!r} to make topics; {jsonl.choice(seat, agents)}")
         return seat
 
 
@@ -160,30 +161,17 @@ def _bare(topic: str) -> str:
     return _key(re.sub(r"[^\w\s]|_", " ", topic))
 
 
-def _choice(name: str, names: Iterable[str]) -> str:
-    """What there is instead of `name`, and which of it is nearest."""
-    names = list(names)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"there is {', '.join(map(repr, names))}" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
 def _value(where: str, row: Mapping[str, object], column: str) -> str:
     """The topic of a row."""
-    if column not in row:
-        raise ConfigError(f"{where}: no column {column!r}; {_choice(column, row)}")
-    value = row[column]
+    value = jsonl.cell(where, row, column)
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(
-            f"{where}: column {column!r} holds {_brief(row[column])}; a topic is a text, or a list that "
+            f"{where}: column {column!r} holds {jsonl.brief(row[column])}; a topic is a text, or a list that "
             "begins with one: mend the row or choose another column"
         )
     return value.strip()
-
-
-def _brief(value: object) -> str:
-    return f"{value!r:.60}"
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -194,58 +182,28 @@ def _rows(path: Path) -> Iterator[Row]:
         raise ConfigError(
             f"a topic file ends in {', '.join(readers)}, got {str(path)!r}; convert the file or rename it"
         )
-    return reader(repr(str(path)), _text(path))
+    return reader(path)
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the topic file {str(path)!r}: {error.strerror}; give its path in full or from "
-            f"{str(Path.cwd())!r}, and set the environment variables that it names"
-        ) from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{str(path)!r}, line {line}: not UTF-8; save the file as UTF-8") from error
+def _jsonl_rows(path: Path) -> Iterator[Row]:
+    return ((f"{str(path)!r}, line {number}", row) for number, row in jsonl.rows(path, KIND))
 
 
-def _jsonl_rows(name: str, text: str) -> Iterator[Row]:
-    # A JSON string may hold U+2028, which ends a line for splitlines() but not in a file.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield _row(f"{name}, line {number}", _json(name, line, number))
-
-
-def _json_rows(name: str, text: str) -> Iterator[Row]:
-    rows = _json(name, text, 1)
+def _json_rows(path: Path) -> Iterator[Row]:
+    name = repr(str(path))
+    rows = jsonl.parsed(name, jsonl.text(path, KIND))
     if not isinstance(rows, list):
-        raise ConfigError(f"{name} holds {_brief(rows)}; a .json topic file is a list of objects: mend it")
-    for number, row in enumerate(rows, start=1):
-        yield _row(f"{name}, entry {number}", row)
-
-
-def _json(name: str, text: str, first_line: int) -> object:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line = text.split("\n")[error.lineno - 1]
         raise ConfigError(
-            f"{name}, line {first_line + error.lineno - 1}: not JSON ({error.msg}, column {error.colno}): "
-            f"{_brief(line)}; mend or remove the line"
-        ) from error
+            f"{name} holds {jsonl.brief(rows)}; a .json topic file is a list of objects: mend it"
+        )
+    for number, row in enumerate(rows, start=1):
+        where = f"{name}, entry {number}"
+        yield where, jsonl.checked(where, row)
 
 
-def _row(where: str, value: object) -> Row:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: {_brief(value)} is no object with named columns; mend or remove it")
-    return where, value
-
-
-def _csv_rows(name: str, text: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv_rows(path: Path) -> Iterator[Row]:
+    name = repr(str(path))
+    reader = csv.reader(io.StringIO(jsonl.text(path, KIND), newline=""), strict=True)
     columns: list[str] = []
     try:
         for fields in filter(None, reader):

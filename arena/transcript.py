@@ -1,23 +1,12 @@
-"""Transcripts: the tables of a run folder joined to dialogues, turns, drafts and verdicts. Read only.
+"""Transcripts: dialogues as they are on record, with turns, drafts, verdicts, and what came of them."""
 
-A folder can be read while a job writes to it: what is not on record yet is simply not there.
-"""
-
-import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from agents.dialogue import Dialogue, Message, Turn
 from agents.errors import ArenaError
-from arena.records import Row, turn_of, verdict_of
-from arena.rundir import rows
+from arena.feedback.events import Feedback
+from arena.records import Row
 from rewards.verdict import NORMALISATIONS, Verdict, normalise
-
-LATEST_FIRST = ("metrics", "exchanges", "failures", "verdicts", "turns")
-"""The order of reading, against the order of writing: what a row speaks of is then there."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +79,15 @@ class Draft:
     said: bool = False
     chosen: bool = False
     rejected: bool = False
+    """Of different pairs a draft can be both."""
     outcome: str = ""
-    """What came of this turn's drafts, `""` while it is not on record."""
+    """What came of this turn's drafts, or of this revision; `""` while it is not on record."""
+    revision: int = 0
+    """Which revision of its speaker this is, from 1; 0 where it is none."""
+    before: str | None = None
+    """The text that a revision revises; None where there is none on record."""
+    feedback: tuple[Feedback, ...] = ()
+    """That which this draft is the text or the result of, or that is about it and has come to neither."""
 
     @property
     def letter(self) -> str:
@@ -102,6 +98,16 @@ class Draft:
     def number(self) -> int:
         """The turn, from 0."""
         return int(self.turn.id.rpartition(".")[2].rstrip("abcdefghijklmnopqrstuvwxyz"))
+
+    @property
+    def comment(self) -> Feedback | None:
+        """The feedback that this draft is the text of."""
+        return next((each for each in self.feedback if each.comment == self.turn.id), None)
+
+    @property
+    def taken(self) -> bool:
+        """Whether this is the attempt at a revision that counts."""
+        return any(each.result == self.turn.id for each in self.feedback)
 
 
 @dataclass(frozen=True)
@@ -152,17 +158,66 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class Question:
+    """The problem that a dialogue works on."""
+
+    text: str
+    """The last message of its prompt."""
+    task: str = ""
+    difficulty: float | None = None
+    """Nats per token; None where it is not measured."""
+    group: str = ""
+    """`""` where problems are not grouped."""
+    kinds: tuple[str, ...] = ()
+    """Of feedback."""
+
+    @classmethod
+    def of(cls, row: Row) -> "Question":
+        """From an entry of `problems.json`, or a row of `problems.jsonl`, which knows more."""
+        group = row.get("group", "")
+        difficulty = row["difficulty"] if group else None
+        kinds = tuple(row.get("kinds", "").split())
+        return cls(row["prompt"][-1]["content"], row["task"], difficulty, group, kinds)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Which of two turns is better."""
+
+    chosen: str
+    rejected: str
+    margin: float
+    kind: str
+
+    @classmethod
+    def of(cls, row: Row) -> "Pair":
+        """From a row of `preferences.jsonl`."""
+        return cls(row["chosen_id"], row["rejected_id"], row["margin"], row["kind"])
+
+
+@dataclass(frozen=True)
 class Transcript:
     """A dialogue as it is on record."""
 
     id: str
     topic: str
-    """`""` where it is not on record yet."""
+    """Of a problem its question; `""` where it is not on record yet."""
     opener: str
+    """`""` where an answer is worked on: nobody opens a dialogue of experts."""
     rounds: tuple[Round, ...]
     performances: tuple[Performance, ...] = ()
     failures: tuple[Failure, ...] = ()
     """Those that belong to no turn and no performance."""
+    question: Question | None = None
+    feedback: tuple[Feedback, ...] = ()
+    """Comparisons, which have no turn of their own."""
+    pairs: tuple[Pair, ...] = ()
+    """Those that no exchange tells of."""
+
+    @property
+    def works_on_answers(self) -> bool:
+        """Whether answers are given feedback and revised here, instead of experts talking."""
+        return any(draft.turn.kind != "reply" for each in self.rounds for draft in each.drafts)
 
     @property
     def speakers(self) -> list[str]:
@@ -183,105 +238,3 @@ class Transcript:
             if each.said is not None:
                 dialogue = dialogue.say(each.said.turn)
         return dialogue.seen_by(speaker, system, opening)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder as a reader sees it."""
-
-    path: Path
-
-    @cached_property
-    def dialogues(self) -> list[str]:
-        """The ids of the dialogues, the one that was written to last at the end."""
-        order: dict[str, None] = {}
-        for row in rows(self.path / "turns.jsonl"):
-            order.pop(row["dialogue"], None)
-            order[row["dialogue"]] = None
-        return list(order)
-
-    def transcripts(self, ids: Iterable[str]) -> list[Transcript]:
-        """The dialogues named, in order."""
-        wanted = dict.fromkeys(ids)
-        found: dict[str, dict[str, list[Row]]] = {id: {name: [] for name in LATEST_FIRST} for id in wanted}
-        trained = {(row["speaker"], row["step"]) for row in rows(self.path / "metrics.jsonl")}
-        for name in LATEST_FIRST[1:]:
-            for row in rows(self.path / f"{name}.jsonl"):
-                if row["dialogue"] in found:
-                    found[row["dialogue"]][name].append(row)
-        topics = self._topics()
-        return [
-            _transcript(id, topics.get(id, ""), tables, trained)
-            for id, tables in found.items()
-            if tables["turns"]
-        ]
-
-    def _topics(self) -> dict[str, str]:
-        """The topics that the run began with; known before the first turn is decided."""
-        path = self.path / "topics.json"
-        topics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        return {f"d{number:04d}": topic for number, topic in enumerate(topics)}
-
-
-def _transcript(
-    id: str, topic: str, tables: Mapping[str, list[Row]], trained: set[tuple[str, int]]
-) -> Transcript:
-    exchanges = {row["id"]: row for row in tables["exchanges"]}
-    judged = {row["id"]: Judged(verdict_of(row), row["judge"], row["zeta"]) for row in tables["verdicts"]}
-    failures = [Failure(row["of"], row["what"], row["by"], row["raw"]) for row in tables["failures"]]
-    turns: dict[int, list[Row]] = {}
-    for row in tables["turns"]:
-        turns.setdefault(row["turn"], []).append(row)
-    rounds = tuple(
-        _round(own, exchanges.get(f"{id}.{number:02d}", {}), judged, failures, trained)
-        for number, own in sorted(turns.items())
-    )
-    first: Row = tables["exchanges"][0] if tables["exchanges"] else {}
-    speakers = dict.fromkeys(each.speaker for each in rounds)
-    performances = [
-        Performance(seat, judged.get(f"{id}.{seat}"), _about(failures, f"{id}.{seat}")) for seat in speakers
-    ]
-    used = {failure for each in rounds for failure in each.failures}
-    used |= {failure for each in rounds for draft in each.drafts for failure in draft.failures}
-    used |= {failure for performance in performances for failure in performance.failures}
-    return Transcript(
-        id,
-        first.get("topic", topic),
-        first.get("opener", rounds[0].speaker),
-        rounds,
-        tuple(p for p in performances if p.judged or p.failures),
-        tuple(failure for failure in failures if failure not in used),
-    )
-
-
-def _round(
-    own: list[Row],
-    exchange: Mapping[str, Any],
-    judged: Mapping[str, Judged],
-    failures: list[Failure],
-    trained: set[tuple[str, int]],
-) -> Round:
-    """A turn's drafts in the order of their letters; `exchange` is empty while the turn is not decided."""
-    outcome = exchange.get("outcome", "")
-    drafts = [
-        Draft(
-            turn_of({**row, "ids": ""}),
-            row["step"],
-            row["tokens_out"],
-            row["model"],
-            judged.get(row["id"]),
-            _about(failures, row["id"]),
-            said=row["id"] == exchange.get("said"),
-            chosen=row["id"] == exchange.get("chosen"),
-            rejected=row["id"] == exchange.get("rejected"),
-            outcome=outcome,
-        )
-        for row in sorted(own, key=lambda row: (len(row["id"]), row["id"]))
-    ]
-    first = drafts[0]
-    updated = (first.turn.speaker, first.step) in trained
-    return Round(tuple(drafts), outcome, updated, _about(failures, first.turn.id.removesuffix(first.letter)))
-
-
-def _about(failures: Iterable[Failure], id: str) -> tuple[Failure, ...]:
-    return tuple(failure for failure in failures if failure.of == id)

@@ -20,6 +20,7 @@ FIELDS: Mapping[str, Callable[[Draft], Value]] = {
     "step": lambda draft: draft.step,
     "turn": lambda draft: draft.number,
     "speaker": lambda draft: draft.turn.speaker,
+    "kind": lambda draft: draft.turn.kind,
     "finish": lambda draft: draft.turn.reply.finish,
     "outcome": lambda draft: draft.outcome or None,
     "content": lambda draft: draft.turn.text,
@@ -27,7 +28,7 @@ FIELDS: Mapping[str, Callable[[Draft], Value]] = {
 }
 """What can be compared. None (such as the rating of a draft without a verdict) meets no condition."""
 
-TEXTS = {"speaker", "finish", "outcome", "content", "wim"}
+TEXTS = {"speaker", "kind", "finish", "outcome", "content", "wim"}
 
 OPERATORS: Mapping[str, Callable[..., bool]] = {
     "<=": operator.le,

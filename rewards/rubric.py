@@ -1,7 +1,8 @@
-"""Rubrics: text files that say how a judge is asked, with worked examples.
+"""Rubrics: text files that say how a judge is asked, with worked examples; and forms that ask an author.
 
 A rubric has sections, each a line `[name]` and the text below it: `[system]`, `[case]` with the
-placeholders {topic}, {question}, {conversation}, {reply}, and any number of pairs `[shot]`, `[answer]`.
+placeholders {topic}, {question}, {conversation}, {reply}, {other}, {reference}, {comment}, and any number
+of pairs `[shot]`, `[answer]`. A form is one user message with placeholders of its own.
 """
 
 import re
@@ -19,12 +20,16 @@ FIELDS: Mapping[str, Callable[[Case], str]] = {
     "question": lambda case: case.question,
     "conversation": lambda case: "\n".join(message["content"] for message in case.prompt),
     "reply": lambda case: case.reply.text,
+    "other": lambda case: case.other.text if case.other else "",
+    "reference": lambda case: case.reference,
+    "comment": lambda case: case.comment,
 }
 """The placeholders of `[case]`."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _SECTION = re.compile(r"^\[(system|case|shot|answer)\]\n", re.MULTILINE)
-_DELIMITERS = re.compile(r"\[(?=\[)|\](?=\])|<(?=/?(?:answer|question|conversation)\b)", re.IGNORECASE)
+_TAGS = "answer|answer_a|answer_b|question|conversation|reference|feedback|answers"
+_DELIMITERS = re.compile(rf"\[(?=\[)|\](?=\])|<(?=/?(?:{_TAGS})\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,7 @@ class Rubric:
         Raises:
             ConfigError: there is no such rubric, or a section is missing, or a placeholder is not known.
         """
-        path = FOLDER / f"{name}.txt"
-        if not path.is_file():
-            path = Path(name).expanduser()
-        if not path.is_file():
-            shipped = ", ".join(sorted(file.stem for file in FOLDER.glob("*.txt")))
-            raise ConfigError(f"no rubric {name!r}; shipped are {shipped}, or give the path of a text file")
+        path = _path(name)
         pieces = _SECTION.split(path.read_text(encoding="utf-8"))[1:]
         sections = [(kind, text.strip()) for kind, text in zip(pieces[::2], pieces[1::2], strict=True)]
         texts = dict(sections)
@@ -75,6 +75,36 @@ class Rubric:
             messages.append(Message(role="assistant", content=answer))
         text = _PLACEHOLDER.sub(lambda match: neutral(FIELDS[match.group(1)](case)), self.case)
         return [*messages, Message(role="user", content=text)]
+
+
+def form(name: str, **fields: str) -> str:
+    """The user message that the shipped form `name`, or the one in that file, makes of `fields`.
+
+    What fills a placeholder is data, as in a rubric: delimiters in it are broken up.
+
+    Raises:
+        ConfigError: there is no such file, or its placeholders are not those of `fields`.
+    """
+    path = _path(name)
+    text = path.read_text(encoding="utf-8").strip()
+    found = set(_PLACEHOLDER.findall(text))
+    if found != set(fields):
+        raise ConfigError(
+            f"{path.name} has the placeholders {sorted(found)}; "
+            f"it needs exactly {', '.join(f'{{{field}}}' for field in sorted(fields))}"
+        )
+    return _PLACEHOLDER.sub(lambda match: neutral(fields[match.group(1)]), text)
+
+
+def _path(name: str) -> Path:
+    """The file of the shipped text `name`, or the file that `name` is the path of."""
+    path = FOLDER / f"{name}.txt"
+    if not path.is_file():
+        path = Path(name).expanduser()
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in FOLDER.glob("*.txt")))
+        raise ConfigError(f"no rubric {name!r}; shipped are {shipped}, or give the path of a text file")
+    return path
 
 
 def neutral(text: str) -> str:

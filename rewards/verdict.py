@@ -23,6 +23,12 @@ class Case:
     prompt: tuple[Message, ...]
     """The conversation as the speaker saw it, without the persona; ends with what was answered."""
     reply: Reply
+    other: Reply | None = None
+    """A second answer, to be compared with the first."""
+    reference: str = ""
+    """A correct answer."""
+    comment: str = ""
+    """Feedback on the answer."""
 
     @property
     def question(self) -> str:

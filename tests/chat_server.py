@@ -2,15 +2,20 @@
 
 import http.server
 import json
+import queue
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import close_session
 
+from agents.base import Agent
+from agents.dialogue import Reply
 from agents.remote import Remote
 
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]]
@@ -216,3 +221,41 @@ def serve() -> Iterator[Endpoint]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Chats:
+    """Chat completions by one of our agents, for an `Endpoint`; requests that wait are answered in one batch.
+
+    Args:
+        agent: who speaks.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        """Start the thread that speaks."""
+        self.agent = agent
+        self.batches: list[int] = []
+        """How many requests were answered at a time."""
+        self._waiting: queue.Queue[tuple[dict[str, Any], Future[Reply]]] = queue.Queue()
+        threading.Thread(target=self._speak, daemon=True).start()
+
+    def __call__(self, body: dict[str, Any]) -> Answer:
+        """Wait for the reply to one request."""
+        place: Future[Reply] = Future()
+        self._waiting.put((body, place))
+        reply = place.result()
+        return completion(reply.text, reply.finish)
+
+    def _speak(self) -> None:
+        while True:
+            jobs = [self._waiting.get()]
+            time.sleep(0.05)
+            while not self._waiting.empty():
+                jobs.append(self._waiting.get())
+            self.batches.append(len(jobs))
+            for limit in {body["max_tokens"] for body, _ in jobs}:
+                own = [job for job in jobs if job[0]["max_tokens"] == limit]
+                prompts = [body["messages"] for body, _ in own]
+                seeds = [body["seed"] for body, _ in own]
+                replies = self.agent.reply(prompts, 1, seeds=seeds, max_new_tokens=limit)
+                for (_, place), [reply] in zip(own, replies, strict=True):
+                    place.set_result(reply)

@@ -17,20 +17,26 @@ from omegaconf import DictConfig, OmegaConf
 from agents import Agent, ConfigError
 from agents.contrastive import Contrastive
 from agents.decoding import Sampling
-from arena.config import CONF, confs, explain, read_text, register, settings, unknown
+from arena.config import CONF, check_names, confs, explain, read_text, register, settings, unknown
 from arena.train.online_dpo import OnlineDPO
 from rewards.judge import Judge
+from rewards.pairwise import Pairwise
 
 PARTS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
 """`agent/smollm`, `judge/wim` and so on."""
 
 REQUIRED = {
     "agent/remote": {"url": "http://127.0.0.1:9/v1", "model": "m"},
+    "problems/file": {"path": "x"},
+    "problems/mixed": {"sources": "[{_target_:arena.problems.Shipped}]"},
     "topics/file": {"path": "x", "column": "y"},
 }
 """What a part leaves to the user."""
 
 WEIGHTS = (".safetensors", ".gguf", ".bin", "tokenizer.json")
+FEEDBACK = ("collect", "revise")
+"""Commands with confs of their own."""
+
 _seen: list[str] | None = None
 
 
@@ -59,17 +65,17 @@ def watched() -> Iterator[list[str]]:
         _seen = None
 
 
-def composed(*overrides: str) -> DictConfig:
-    """The settings of a run, resolved."""
+def composed(*overrides: str, schema: str = "run") -> DictConfig:
+    """The settings of a command, resolved."""
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("run", overrides=list(overrides))
+        cfg = compose(schema, overrides=list(overrides))
     OmegaConf.resolve(cfg)
     return cfg
 
 
-@pytest.mark.parametrize("name", confs())
+@pytest.mark.parametrize("name", confs("run"))
 def test_a_conf_builds_without_touching_weights_or_network(name: str) -> None:
     """Seats, judge, learner and topics, as the run makes them."""
     cfg = composed(f"conf={name}")
@@ -85,14 +91,38 @@ def test_a_conf_builds_without_touching_weights_or_network(name: str) -> None:
     assert callable(topics)
 
 
+@pytest.mark.parametrize(("schema", "name"), [(verb, name) for verb in FEEDBACK for name in confs(verb)])
+def test_a_conf_of_feedback_builds_without_touching_weights_or_network(schema: str, name: str) -> None:
+    """Seats, teacher, judge, problems and comparisons, as the commands make them."""
+    cfg = composed(f"conf={name}", schema=schema)
+    with watched() as touched:
+        seats = [instantiate(part) for part in cfg.agents.values()]
+        teacher, judge = instantiate(cfg.teacher), instantiate(cfg.judge)
+        problems, pairwise = instantiate(cfg.problems), instantiate(cfg.pairwise)
+    assert touched == []
+    assert seats and all(isinstance(agent, Agent) for agent in seats)
+    assert isinstance(teacher, Agent) if schema == "collect" else teacher is None
+    assert isinstance(judge, Judge) if schema == "revise" else judge is None
+    assert callable(problems) and isinstance(pairwise, Pairwise)
+
+
+def test_every_conf_belongs_to_one_command() -> None:
+    """And another command names the one that it is for."""
+    by_verb = [name for schema in ("run", *FEEDBACK) for name in confs(schema)]
+    assert sorted(by_verb) == confs() and confs("bench") == confs("run")
+    with pytest.raises(ConfigError, match="'panel' is for another command: python -m arena.revise"):
+        check_names("run", ["conf=panel"])
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_builds_in_its_place(part: str) -> None:
-    """Every option of every group, under the default conf."""
+    """Every option of every group, under the default conf of a command that has it."""
     group, _, name = part.partition("/")
     place = {"agent": "agents.ada", "decoding": "agents.ada.decoding"}.get(group, group)
     at = f"{group}@{place}" if place != group else group
     overrides = [f"{place}.{key}={value}" for key, value in REQUIRED.get(part, {}).items()]
-    built = instantiate(OmegaConf.select(composed(f"{at}={name}", *overrides), place))
+    schema = "collect" if group in ("problems", "pairwise") else "run"
+    built = instantiate(OmegaConf.select(composed(f"{at}={name}", *overrides, schema=schema), place))
     kinds: dict[str, Any] = {
         "agent": Agent,
         "decoding": (Sampling, Contrastive),

@@ -1,0 +1,71 @@
+"""What collecting and revising have in common: problems that are remembered, seats, a beginning."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from agents.base import Agent
+from agents.dialogue import Message
+from agents.errors import ConfigError
+from arena import job, records
+from arena.display import Display
+from arena.feedback.events import Work
+from arena.feedback.floor import Floor
+from arena.problems import Problem, Source
+from arena.rundir import RunFolder
+
+if TYPE_CHECKING:
+    from rewards.judge import Judge
+
+TEACHER = "teacher"
+"""The seat of whoever gives feedback to others."""
+
+
+def seated(agents: Mapping[str, Agent], teacher: Agent | None) -> dict[str, Agent]:
+    """The seats, the teacher's behind the others."""
+    if TEACHER in agents:
+        raise ConfigError(f"{TEACHER!r} is the seat of whoever gives feedback: name this agent otherwise")
+    return dict(agents) | ({TEACHER: teacher} if teacher else {})
+
+
+def works_of(files: RunFolder, source: Source, count: int, seed: int) -> list[Work]:
+    """The problems of a run: those that it began with, else new ones."""
+    rows = files.remember("problems", lambda: [asdict(problem) for problem in source(count, seed)])
+    return [Work(f"d{number:04d}", _problem(row)) for number, row in enumerate(rows)]
+
+
+def _problem(row: records.Row) -> Problem:
+    prompt = tuple(Message(role=m["role"], content=m["content"]) for m in row["prompt"])
+    return Problem(row["task"], prompt, row["reference"], row["where"])
+
+
+def floor_of(files: RunFolder, seats: Mapping[str, Agent], seed: int, chunk: int, patience: int) -> Floor:
+    """The floor, with what is on record."""
+    told = {row["id"]: records.turn_of(row) for row in files.rows("turns")}
+    return Floor(seats, seed, told, chunk, patience)
+
+
+def begin(
+    files: RunFolder,
+    display: Display,
+    conf: str,
+    floor: Floor,
+    judge: "Judge | None",
+    judges: str,
+    extent: str,
+) -> None:
+    """Refuse other weights than those on record, and show what begins."""
+    identity = job.identity(floor.seats.values(), judge)
+    files.agree("identity", identity)
+    display.say(
+        "begin",
+        conf=conf,
+        folder=str(files.path),
+        seats={seat: agent.name for seat, agent in floor.seats.items()},
+        judge=judges,
+        extent=extent,
+        seed=floor.seed,
+        resumed=bool(floor.told),
+        weights=identity,
+    )
+    job.warn_if_unguarded(files, display)

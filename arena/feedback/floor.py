@@ -1,0 +1,166 @@
+"""The floor: who is asked to say what, in batches; what is on record is not asked again.
+
+Every line has an id, and all that is random about it depends on the seed and that id. A seat that cannot
+be reached gives no line: that is an event of its own, and after a few in a row the run ends there.
+"""
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from agents.base import Agent, Call, reply_together
+from agents.dialogue import Message, Reply, Turn
+from agents.errors import ConfigError, Unavailable
+from arena.seeds import seed_of
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something that a seat is to say."""
+
+    id: str
+    """Of the turn that it becomes: `d0003.02a`."""
+    parent: str
+    """The turn that it goes on from, `""` for a first one."""
+    speaker: str
+    kind: str
+    """As in `Turn`."""
+    prompt: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Said:
+    """Some lines have been said."""
+
+    what: str
+    """What the lines are: `answers`, ..."""
+    turns: tuple[Turn, ...]
+    done: int
+    """Lines of this kind that are done, of `of`."""
+    of: int
+    seconds: float
+    known: bool = False
+    """Whether they were on record already."""
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """A line was not said: its speaker could not be reached."""
+
+    line: Line
+    reason: str
+
+
+Speech = Said | Unsaid
+T = TypeVar("T")
+
+
+@dataclass
+class Floor:
+    """Asks the seats.
+
+    Args:
+        seats: who can be asked.
+        seed: of all that is random.
+        told: turns on record, by id.
+        chunk: lines that are asked for at once, at least 1; what is said is written after each chunk.
+        patience: lines in a row that a seat may fail to say, at least 1.
+    """
+
+    seats: Mapping[str, Agent]
+    seed: int = 0
+    told: Mapping[str, Turn] = field(default_factory=dict)
+    chunk: int = 64
+    patience: int = 5
+    _missed: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("chunk", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def seed_of(self, purpose: str, id: str) -> int:
+        """A number that depends on the seed, the purpose and the id alone."""
+        return seed_of(self.seed, purpose, id)
+
+    def say(self, what: str, lines: Sequence[Line]) -> Generator[Speech, None, dict[str, Turn]]:
+        """Have `lines` said, in chunks.
+
+        Returns:
+            The turns by id, without those that were not said.
+
+        Raises:
+            Unavailable: a seat failed `patience` times in a row; what was said until then has been told.
+        """
+        found: dict[str, Turn] = {}
+        done = 0
+        for part in chunks(lines, self.chunk):
+            done += len(part)
+            old = [self.told[line.id] for line in part if line.id in self.told]
+            new = [line for line in part if line.id not in self.told]
+            if old:
+                yield Said(what, tuple(old), done - len(new), len(lines), 0.0, known=True)
+            began = time.perf_counter()
+            outcomes = self._outcomes(new)
+            seconds = time.perf_counter() - began
+            turns = [
+                Turn(line.id, line.parent, line.speaker, said, self.seats[line.speaker].version, line.kind)
+                for line, said in zip(new, outcomes, strict=True)
+                if isinstance(said, Reply)
+            ]
+            if turns:
+                yield Said(what, tuple(turns), done, len(lines), seconds)
+            yield from self._unsaid(new, outcomes)
+            found |= {turn.id: turn for turn in (*old, *turns)}
+        return found
+
+    def _outcomes(self, lines: Sequence[Line]) -> list[Reply | Unavailable]:
+        """What comes of each line; seats on the same weights speak in one batch."""
+        done: dict[int, Reply | Unavailable] = {}
+        speakers = dict.fromkeys(line.speaker for line in lines)
+        for company in dict.fromkeys(self.seats[seat].company for seat in speakers):
+            seats = [seat for seat in speakers if self.seats[seat].company == company]
+            own = [[i for i, line in enumerate(lines) if line.speaker == seat] for seat in seats]
+            calls = [
+                Call(
+                    self.seats[seat],
+                    [lines[i].prompt for i in places],
+                    seeds=[self.seed_of("reply", lines[i].id) for i in places],
+                )
+                for seat, places in zip(seats, own, strict=True)
+            ]
+            for places, outcomes in zip(own, self._replies(calls), strict=True):
+                done |= dict(zip(places, outcomes, strict=True))
+        return [done[i] for i in range(len(lines))]
+
+    def _replies(self, calls: Sequence[Call]) -> Iterable[Sequence[Reply | Unavailable]]:
+        if len(calls) == 1:
+            [call] = calls
+            return [call.agent.outcomes(call.prompts, seeds=call.seeds, patience=self.patience)]
+        return [[reply for [reply] in replies] for replies in reply_together(calls)]
+
+    def _unsaid(
+        self, lines: Sequence[Line], outcomes: Sequence[Reply | Unavailable]
+    ) -> Generator[Speech, None, None]:
+        """Events of the lines that were not said, and an end to it when a seat is out of reach."""
+        ended: Unavailable | None = None
+        for line, said in zip(lines, outcomes, strict=True):
+            if isinstance(said, Reply):
+                self._missed[line.speaker] = 0
+                continue
+            missed = self._missed[line.speaker] = self._missed.get(line.speaker, 0) + 1
+            yield Unsaid(line, str(said))
+            if missed >= self.patience and ended is None:
+                ended = Unavailable(
+                    f"{line.speaker} gave no reply {missed} times in a row, so the run ends here; what was "
+                    f"written is kept, and the same command goes on from it. The last reason: {said}"
+                )
+        if ended:
+            raise ended
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """`items` in parts of `size`, the last one as long as it comes."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,165 @@
+"""Pictures of what came of a run, as PNG files 800 pixels wide. Needs matplotlib, the extra `plot`."""
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from math import isfinite, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.alarms import mean_interval
+from arena.feedback.collect_report import by_kind, group_names, grouped
+from arena.feedback.lengths import words
+from arena.feedback.versions import Recorded, by_revisions, by_seat, recorded
+from arena.report import Tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+INCHES, DPI = (8.0, 4.5), 100
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Told apart with any kind of colour blindness (Okabe and Ito 2008)."""
+MARKERS = "osD^vPX"
+BINS = 20
+
+
+def draw_collect(tables: Tables, folder: Path) -> list[Path]:
+    """Draw the difficulty of problems by group, and the words of pairs by kind, into `folder`.
+
+    Returns:
+        The pictures: those for which there are rows; none without matplotlib.
+    """
+    if not _can_draw():
+        return []
+    drawn = []
+    if problems := grouped(tables.get("problems", ())):
+        drawn.append(_save(_difficulty(problems), folder / "difficulty_by_group.png"))
+    if preferences := tables.get("preferences", ()):
+        drawn.append(_save(_words(preferences), folder / "words_of_pairs.png"))
+    return drawn
+
+
+def draw_revise(tables: Tables, folder: Path) -> list[Path]:
+    """Draw rating and words by the number of revisions into `folder`.
+
+    Returns:
+        The picture, if there are versions of answers; none without matplotlib.
+    """
+    chains = recorded(tables)
+    if not chains or not _can_draw():
+        return []
+    return [_save(_revisions(chains), folder / "ratings_by_revisions.png")]
+
+
+def _can_draw() -> bool:
+    return find_spec("matplotlib") is not None
+
+
+def _figure() -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(INCHES, DPI, layout="constrained")  # without pyplot: no window, and nothing global
+
+
+def _save(figure: "Figure", path: Path) -> Path:
+    """Replace the picture as a whole; a reader sees the old one or the new one."""
+    scratch = path.with_name(f".{path.name}.writing")
+    figure.savefig(scratch, format="png")
+    os.replace(scratch, path)
+    return path
+
+
+def _difficulty(problems: Sequence[Any]) -> "Figure":
+    """Stacked histogram: groups in order, from dark to light."""
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
+
+    figure, groups = _figure(), group_names(problems)
+    axes = figure.subplots()
+    values = [[row["difficulty"] for row in problems if row["group"] == group] for group in groups]
+    shades = colormaps["cividis"].resampled(max(2, len(groups)))
+    axes.hist(
+        values,
+        BINS,
+        stacked=True,
+        color=[shades(i) for i in range(len(groups))],
+        edgecolor="white",
+        label=[f"{group} ({len(own)})" for group, own in zip(groups, values, strict=True)],
+    )
+    axes.set(xlabel="difficulty (nats/token)", ylabel="problems", title="Difficulty of problems by group")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return figure
+
+
+def _words(preferences: Sequence[Any]) -> "Figure":
+    """Words chosen against words rejected; above the line the chosen side is longer."""
+    figure = _figure()
+    axes = figure.subplots()
+    seen: list[int] = []
+    for i, (kind, rows) in enumerate(by_kind(preferences).items()):
+        chosen, rejected = ([max(1, words(row[side])) for row in rows] for side in ("chosen", "rejected"))
+        seen += chosen + rejected
+        axes.scatter(
+            rejected,
+            chosen,
+            22,
+            COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
+            alpha=0.6,
+            linewidths=0,
+            label=f"{kind} ({len(rows)})",
+        )
+    ends = (0.8 * min(seen), 1.25 * max(seen))
+    axes.plot(ends, ends, color="grey", linewidth=1, label="equal length")
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Length of pairs by kind")
+    axes.set(xlabel="rejected (words)", ylabel="chosen (words)")
+    for axis in (axes.xaxis, axes.yaxis):
+        _plain_numbers(axis)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def _plain_numbers(axis: "Axis") -> None:
+    """1, 2, 5, 10, ... along a logarithmic axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _revisions(chains: Sequence[Recorded]) -> "Figure":
+    """Two panels over the number of revisions, a line for each seat."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure()
+    left, right = figure.subplots(1, 2)
+    for i, (seat, own) in enumerate(by_seat(chains).items()):
+        versions = by_revisions(own)
+        _line(left, [[each.rating for each in some if each.rating is not None] for some in versions], i, seat)
+        _line(right, [[float(each.words) for each in some] for some in versions], i, seat)
+    left.set(ylabel="rating (1 to 10), mean and 95 %", title="Rating")
+    right.set(ylabel="words, mean and 95 %", title="Length")
+    for axes in (left, right):
+        axes.set_xlabel("revisions")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right.legend(frameon=False)
+    return figure
+
+
+def _line(axes: "Axes", values: Sequence[Sequence[float]], i: int, label: str) -> None:
+    """Means of the values after 0, 1, ... revisions; seats stand side by side, so that all are seen."""
+    places = [place for place, own in enumerate(values) if own]
+    means = [mean_interval(values[place]) for place in places]
+    axes.errorbar(
+        [place + 0.05 * i for place in places],
+        [mean for mean, _ in means],
+        [half if isfinite(half) else nan for _, half in means],  # one value: a point without a bar
+        color=COLOURS[i % len(COLOURS)],
+        marker=MARKERS[i % len(MARKERS)],
+        capsize=3,
+        label=label,
+    )
