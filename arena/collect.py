@@ -89,6 +89,7 @@ def _plan(cfg: "DictConfig", files: "RunFolder", floor: "Floor", pairwise: "Pair
         samples=cfg.samples,
         pair_truncated=cfg.pair_truncated,
         rewrite=cfg.rewrite,
+        comment_tokens=cfg.comment_tokens,
         measured={row["id"]: row["nll"] for row in files.rows("difficulties")},
         compared={row["id"]: feedback_of(row) for row in files.rows("feedback") if row["other"]},
     )

@@ -40,6 +40,7 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from agents import backbone
     from arena import config, job
     from arena.console import choose
+    from arena.feedback.chain import FORMS
     from arena.feedback.desk import begin, floor_of, seated, works_of
     from arena.feedback.rows import REVISE_TABLES
     from arena.feedback.writer import Writer
@@ -48,6 +49,8 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
 
     backbone.load.cache_clear()  # another run of this process may have left its adapters on the weights
     OmegaConf.resolve(cfg)
+    if cfg.example not in FORMS:
+        raise ConfigError(f"example={cfg.example!r} is not known; allowed are {', '.join(FORMS)}")
     teacher = instantiate(cfg.teacher) if cfg.feedback == "teacher" and cfg.teacher else None
     seats = seated({seat: instantiate(part) for seat, part in cfg.agents.items()}, teacher)
     source = instantiate(cfg.problems)
@@ -91,6 +94,7 @@ def _plan(cfg: "DictConfig", floor: "Floor") -> "Revising":
         maximum=cfg.max_revisions,
         unclear=cfg.unclear,
         attempts=cfg.attempts,
+        comment_tokens=cfg.comment_tokens,
     )
 
 

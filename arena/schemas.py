@@ -128,6 +128,8 @@ class Feedback(Common):
     """How two answers are compared."""
     rewrite: str = "rewrite"
     """The form, a text file, in which an author is shown feedback."""
+    comment_tokens: int = 64
+    """The most tokens of a comment or of feedback; 0: its speaker's own limit."""
     chunk: int = 64
     """Texts that are asked for at once; what is said is written after each chunk."""
     patience: int = 5

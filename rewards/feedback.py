@@ -12,6 +12,13 @@ RUBRICS: Mapping[str, Mapping[str, str]] = {
 """Kind of feedback, task, rubric: a comment, a better answer, which of two answers is better."""
 
 
+LEADS: Mapping[str, Mapping[str, str]] = {
+    "critique": {"dialogue": "Comment:", "qa": "Comment:", "summary": "Comment:"},
+    "refinement": {"dialogue": "Better answer:", "qa": "Better answer:", "summary": "Better summary:"},
+}
+"""What the text of a local agent begins with: small models else greet or answer the question."""
+
+
 def rubric_of(kind: str, task: str) -> str:
     """The rubric that asks for feedback of `kind` on an answer in `task`.
 

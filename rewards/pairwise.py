@@ -10,6 +10,9 @@ from agents.errors import ConfigError
 from rewards.rubric import Rubric
 from rewards.verdict import Case
 
+NO_REPLY = "no_reply"
+"""The status of a judge that is out of reach."""
+
 CHOICES = ("A", "B", "C")
 """The first answer is better, the second, neither."""
 
@@ -78,7 +81,12 @@ class Pairwise:
         self.lead, self.mass, self.swap, self.max_new_tokens = lead, mass, swap, max_new_tokens
 
     def __call__(
-        self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int], rubrics: Sequence[str]
+        self,
+        agent: Agent,
+        cases: Sequence[Case],
+        seeds: Sequence[int],
+        rubrics: Sequence[str],
+        patience: int = 0,
     ) -> list[Comparison]:
         """One comparison per case, all in one batch; an empty answer is not compared.
 
@@ -87,6 +95,7 @@ class Pairwise:
             cases: what is compared: each with an `other` answer.
             seeds: one per case, for a judge that samples.
             rubrics: one name or path per case, so that tasks can be mixed.
+            patience: failures after which a judge out of reach is asked no more; 0: it is asked to the end.
 
         Raises:
             ConfigError: a rubric does not show the other answer.
@@ -101,17 +110,23 @@ class Pairwise:
             asked += [replace(case, reply=_other(case), other=case.reply) for case in asked]
         loaded = {name: _load(name) for name in {rubrics[i] for i in full}}
         prompts = [loaded[rubrics[i]].ask(case) for i, case in zip(full * orders, asked, strict=True)]
-        choices = self._choose(agent, prompts, [seeds[i] for i in full] * orders)
+        choices = self._choose(agent, prompts, [seeds[i] for i in full] * orders, patience)
         for place, i in enumerate(full):
             found[i] = _compare(cases[i].id, choices[place :: len(full)])
         return found
 
-    def _choose(self, agent: Agent, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[_Choice]:
+    def _choose(
+        self, agent: Agent, prompts: Sequence[Prompt], seeds: Sequence[int], patience: int
+    ) -> list[_Choice]:
         """What the agent says to each prompt."""
         if agent.reads_labels:
             return [self._read(probs, mass) for probs, mass in agent.rate(prompts, CHOICES, self.lead)]
-        replies = agent.reply(prompts, 1, seeds=seeds, max_new_tokens=self.max_new_tokens)
-        return [_said(reply.text) for [reply] in replies]
+        limit = self.max_new_tokens
+        outcomes = agent.outcomes(prompts, seeds=seeds, max_new_tokens=limit, patience=patience)
+        return [
+            _said(said.text) if isinstance(said, Reply) else _Choice(NO_REPLY, raw=str(said))
+            for said in outcomes
+        ]
 
     def _read(self, probs: Sequence[float], mass: float) -> _Choice:
         raw = f"mass {mass:.3f}; " + " ".join(f"{p:.3f}" for p in probs)

@@ -21,7 +21,7 @@ TOP = {
     "README.md", "LICENSE", "setup.cfg", "pyproject.toml", ".gitignore",
 }  # fmt: skip
 MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_LETTERS = 300, 60, 300
-KNOWS_HYDRA = {"arena/config.py", "arena/command.py"}
+KNOWS_HYDRA = {"arena/config.py", "arena/schemas.py", "arena/command.py"}
 """Beside modules with a `main`."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -13,6 +13,9 @@ from rewards.verdict import Case, Example
 UNCLEAR = ("absent", "cut_off", "ambiguous", "contradicts")
 """Stop verdicts that do not say clearly whether a revision is needed."""
 
+FORMS = ("chain", "last")
+"""What an example holds: answer, feedback and revisions; or the last version alone."""
+
 _HEADINGS = re.compile(r"^#+[ \t]*(?=(?:feedback|revision)[ \t]+\d+)", re.IGNORECASE | re.MULTILINE)
 
 

@@ -255,5 +255,5 @@ def _split(tables: Tables) -> list[str]:
     for kind, rows in pairs.items():
         sides = [len(side.get(kind, ())) for side in (train, valid)]
         cells.append((kind, *sides, len(rows) - sum(sides)))
-    about = "No problem is on both sides; pairs are left out so that chosen texts are not longer on the mean."
+    about = "No problem is on both sides; pairs are only left out to balance lengths."
     return ["## Split", "", about, "", *table(["kind", "train", "valid", "left out"], cells)]

@@ -85,8 +85,15 @@ class Floor:
         """A number that depends on the seed, the purpose and the id alone."""
         return seed_of(self.seed, purpose, id)
 
-    def say(self, what: str, lines: Sequence[Line]) -> Generator[Speech, None, dict[str, Turn]]:
+    def say(
+        self, what: str, lines: Sequence[Line], limit: int = 0
+    ) -> Generator[Speech, None, dict[str, Turn]]:
         """Have `lines` said, in chunks.
+
+        Args:
+            what: what the lines are.
+            lines: what is to be said.
+            limit: the most tokens of each; 0: the speaker's own limit.
 
         Returns:
             The turns by id, without those that were not said.
@@ -103,7 +110,7 @@ class Floor:
             if old:
                 yield Said(what, tuple(old), done - len(new), len(lines), 0.0, known=True)
             began = time.perf_counter()
-            outcomes = self._outcomes(new)
+            outcomes = self._outcomes(new, limit)
             seconds = time.perf_counter() - began
             turns = [
                 Turn(line.id, line.parent, line.speaker, said, self.seats[line.speaker].version, line.kind)
@@ -116,7 +123,7 @@ class Floor:
             found |= {turn.id: turn for turn in (*old, *turns)}
         return found
 
-    def _outcomes(self, lines: Sequence[Line]) -> list[Reply | Unavailable]:
+    def _outcomes(self, lines: Sequence[Line], limit: int) -> list[Reply | Unavailable]:
         """What comes of each line; seats on the same weights speak in one batch."""
         done: dict[int, Reply | Unavailable] = {}
         speakers = dict.fromkeys(line.speaker for line in lines)
@@ -128,6 +135,7 @@ class Floor:
                     self.seats[seat],
                     [lines[i].prompt for i in places],
                     seeds=[self.seed_of("reply", lines[i].id) for i in places],
+                    max_new_tokens=limit,
                 )
                 for seat, places in zip(seats, own, strict=True)
             ]
@@ -138,27 +146,37 @@ class Floor:
     def _replies(self, calls: Sequence[Call]) -> Iterable[Sequence[Reply | Unavailable]]:
         if len(calls) == 1:
             [call] = calls
-            return [call.agent.outcomes(call.prompts, seeds=call.seeds, patience=self.patience)]
+            limit, patience = call.max_new_tokens, self.patience
+            outcomes = call.agent.outcomes(
+                call.prompts, seeds=call.seeds, max_new_tokens=limit, patience=patience
+            )
+            return [outcomes]
         return [[reply for [reply] in replies] for replies in reply_together(calls)]
 
     def _unsaid(
         self, lines: Sequence[Line], outcomes: Sequence[Reply | Unavailable]
     ) -> Generator[Speech, None, None]:
         """Events of the lines that were not said, and an end to it when a seat is out of reach."""
-        ended: Unavailable | None = None
+        ended: list[Unavailable] = []
         for line, said in zip(lines, outcomes, strict=True):
-            if isinstance(said, Reply):
-                self._missed[line.speaker] = 0
-                continue
-            missed = self._missed[line.speaker] = self._missed.get(line.speaker, 0) + 1
-            yield Unsaid(line, str(said))
-            if missed >= self.patience and ended is None:
-                ended = Unavailable(
-                    f"{line.speaker} gave no reply {missed} times in a row, so the run ends here; what was "
-                    f"written is kept, and the same command goes on from it. The last reason: {said}"
-                )
+            failed = "" if isinstance(said, Reply) else str(said)
+            if failed:
+                yield Unsaid(line, failed)
+            ended += self.missed(line.speaker, failed)
         if ended:
-            raise ended
+            raise ended[0]
+
+    def missed(self, seat: str, reason: str) -> list[Unavailable]:
+        """Count a reply that a seat did not give, and why; `""` for one that it gave.
+
+        Returns:
+            The error that ends the run, once the seat has failed `patience` times in a row.
+        """
+        count = self._missed[seat] = self._missed.get(seat, 0) + 1 if reason else 0
+        if count < self.patience:
+            return []
+        text = f"{seat} gave no reply {count} times in a row, so the run ends here; what was written is kept"
+        return [Unavailable(f"{text}, and the same command goes on from it. The last reason: {reason}")]
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

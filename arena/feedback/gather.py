@@ -17,13 +17,11 @@ from arena.feedback.events import Event, Feedback, Given, Measured, Routed, Work
 from arena.feedback.floor import Floor, Line, chunks
 from arena.feedback.pairing import Contest, Paired, compare, rewritten
 from arena.feedback.routing import Routing
-from rewards.feedback import rubric_of
+from rewards.feedback import LEADS, rubric_of
 from rewards.pairwise import Pairwise
 from rewards.rubric import Rubric, form
 
 TEACHER = "teacher"
-LEADS = {"critique": "Comment:", "refinement": "Better answer:"}
-"""What a local teacher's text begins with: small models else greet or answer the question."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,8 @@ class Gathering:
     """Whether texts that were cut at the token limit may make a pair."""
     rewrite: str = "rewrite"
     """The form in which a student is shown a comment."""
+    comment_tokens: int = 0
+    """The most tokens of a comment; 0: the teacher's own limit."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """Turn id -> mean negative log-likelihood on record, nats per token."""
     compared: Mapping[str, Feedback] = field(default_factory=dict)
@@ -169,8 +169,8 @@ def _usable(plan: Gathering, turn: Turn) -> bool:
 def _teach(plan: Gathering, kind: str, work: Work, turn: Turn) -> tuple[Message, ...]:
     """What the teacher is asked about an answer."""
     prompt = Rubric.load(rubric_of(kind, work.problem.task)).ask(work.case(turn))
-    lead = [Message(role="assistant", content=LEADS[kind])] if plan.teacher.reads_labels else []
-    return (*prompt, *lead)
+    lead = LEADS[kind][work.problem.task]
+    return (*prompt, *([Message(role="assistant", content=lead)] if plan.teacher.reads_labels else []))
 
 
 def _comments(
@@ -187,7 +187,7 @@ def _comments(
         for each, seat, turn in _wanted(plan, routed, answers, "critique")
         if _usable(plan, turn)
     ]
-    return (yield from plan.floor.say("comments", lines))
+    return (yield from plan.floor.say("comments", lines, plan.comment_tokens))
 
 
 def _rewrites(

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from agents.base import Agent
 from agents.dialogue import Reply, Turn
+from agents.errors import Unavailable
 from arena.feedback.events import Event, Feedback, Given, Staged, Work
-from arena.feedback.floor import Floor, chunks
+from arena.feedback.floor import Floor, Line, Unsaid, chunks
 from rewards.feedback import rubric_of
-from rewards.pairwise import Comparison, Pairwise
+from rewards.pairwise import NO_REPLY, Comparison, Pairwise
 from rewards.rewriting import clean_rewrite
 from rewards.verdict import Case, Preference
 
@@ -84,16 +85,26 @@ def compare(
             [replace(contest.about, other=contest.other.reply) for contest in new],
             [floor.seed_of("compare", contest.id(kind)) for contest in new],
             [rubric_of("preference", contest.task) for contest in new],
+            floor.patience,
         )
         done += len(part)
         comparisons = {contest.id(kind): each for contest, each in zip(new, found, strict=True)}
+        ended: list[Unavailable] = []
         for contest in part:
             id = contest.id(kind)
             if id in known:
                 yield Given(known[id])
+                continue
+            comparison = comparisons[id]
+            lost = comparison.status == NO_REPLY
+            ended += floor.missed(seat, comparison.raw if lost else "")
+            if lost:  # to be asked for again, so that it is no feedback yet
+                yield Unsaid(Line(id, contest.about.id, seat, kind, ()), comparison.raw)
             else:
-                yield _given(contest, kind, seat, comparisons[id])
+                yield _given(contest, kind, seat, comparison)
         yield Staged(f"{kind}s", done, len(contests), time.perf_counter() - began)
+        if ended:
+            raise ended[0]
 
 
 def _given(contest: Contest, kind: str, seat: str, found: Comparison) -> Given:
@@ -119,7 +130,8 @@ def _given(contest: Contest, kind: str, seat: str, found: Comparison) -> Given:
     cases = (contest.about, contest.other)
     first = found.status == "about"
     chosen, rejected = cases if first else cases[::-1]
-    margin = 1.0 if found.probability is None else abs(2 * found.probability - 1)
+    assert found.probability is not None, "a comparison that prefers one has a probability"
+    margin = abs(2 * found.probability - 1)
     pair = Preference(
         contest.about.prompt, chosen.reply, rejected.reply, margin, chosen.id, rejected.id, kind
     )

@@ -37,6 +37,7 @@ class Revising:
         maximum: the most revisions of an answer.
         unclear: what follows from feedback without a clear verdict: `revise` or `stop`.
         attempts: tries at a revision that has words of its own, at least 1.
+        comment_tokens: the most tokens of feedback; 0: the speaker's own limit.
     """
 
     floor: Floor
@@ -48,6 +49,7 @@ class Revising:
     maximum: int = 3
     unclear: str = "revise"
     attempts: int = 3
+    comment_tokens: int = 0
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -118,7 +120,7 @@ def _commented(plan: Revising, live: Sequence[Chain], round: int) -> Generator[E
         Line(id, chain.last.turn.id, plan.critic(chain.seat)[0], "feedback", _asked(plan, chain))
         for id, chain in zip(ids, live, strict=True)
     ]
-    said = yield from plan.floor.say(f"feedback {round}", lines)
+    said = yield from plan.floor.say(f"feedback {round}", lines, plan.comment_tokens)
     for id, chain in zip(ids, live, strict=True):
         turn = said.get(id)
         if turn is None:
