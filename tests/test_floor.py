@@ -106,3 +106,16 @@ def test_settings_are_checked(setting: str) -> None:
     """At least one."""
     with pytest.raises(ConfigError, match=f"{setting} must be at least 1, got 0"):
         Floor({}, **{setting: 0})  # type: ignore[arg-type]
+
+
+def test_what_a_local_speaker_begins_with_is_part_of_what_it_says() -> None:
+    """It is put into its mouth; a seat on a server is asked without it."""
+    line = lines(1)[0]
+    begun = Line(line.id, "", "ada", "feedback", line.prompt, begins="Score:")
+    seat = Seat(
+        lambda prompt, seed: "7." if last(prompt) == "Score:" else "no form", labels=lambda prompt: {}
+    )
+    _, turns = run(Floor({"ada": seat}).say("feedback", [begun]))
+    assert turns[line.id].text == "Score: 7."
+    _, turns = run(Floor({"ada": Seat(lambda prompt, seed: last(prompt))}).say("feedback", [begun]))
+    assert turns[line.id].text == "question 0"

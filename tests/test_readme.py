@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.config import CONF, confs
+from arena.config import CONF, confs, verb_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,7 +16,7 @@ def conf_row(name: str) -> str:
     """The row of the table that a conf's first line makes."""
     head = (CONF / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
     what, needs, takes = (part.strip() for part in head.removeprefix("#").split("|"))
-    return f"| `{name}` | {what} | {needs} | {takes} |"
+    return f"| `{name}` | `arena.{verb_of(name)}` | {what} | {needs} | {takes} |"
 
 
 def block(name: str) -> str:
@@ -40,22 +40,24 @@ def test_the_two_commands_stand_in_the_readme(name: str) -> None:
     assert lines[0].startswith("pip install torch==2.13.0 && pip install -e")
 
 
-def test_every_override_in_a_command_is_a_key() -> None:
-    """`python -m arena.run` commands of the README compose."""
+@pytest.mark.parametrize(("verb", "least"), [("run", 3), ("collect", 3), ("revise", 4)])
+def test_every_override_in_a_command_is_a_key(verb: str, least: int) -> None:
+    """The commands of the README compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     from arena.config import register
 
     register()
-    commands = [line for line in README.splitlines() if line.startswith("python -m arena.run ")]
+    commands = [line for line in README.splitlines() if line.startswith(f"python -m arena.{verb}")]
+    assert len(commands) >= least
     for command in commands:
         overrides = [word for word in shlex.split(command, comments=True)[3:] if "=" in word]
         if any("NAME" in word for word in overrides):
             continue
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            assert compose("run", overrides=overrides).agents
+            assert compose(verb, overrides=overrides).agents
 
 
 def test_files_that_the_readme_names_exist() -> None:

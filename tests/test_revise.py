@@ -76,7 +76,27 @@ def test_a_panel_of_three_is_judged_at_the_end(checkpoint: Callable[..., Path], 
     assert [row["number"] for row in _numbered(found["turns"])] == list(range(6))
     panel = [row for row in found["preferences"] if row["kind"] == "panel"]
     assert len(panel) == 3 and len(found["examples"]) == 3
+    learns(tmp_path / "runs/panel/examples.jsonl", folder, tmp_path)
     assert "panel" in (tmp_path / "runs/panel/README.md").read_text(encoding="utf-8")
+
+
+def learns(file: Path, model: Path, folder: Path) -> None:
+    """One step of TRL's SFTTrainer on a file of examples, as it is; the loss is on the completion alone."""
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    data: Any = load_dataset("json", data_files=str(file), split="train", cache_dir=str(folder / "hf"))
+    settings = SFTConfig(
+        output_dir=str(folder / "sft"), max_steps=1, per_device_train_batch_size=2, report_to="none",
+        use_cpu=True, save_strategy="no", disable_tqdm=True,
+    )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    trainer = SFTTrainer(str(model), args=settings, train_dataset=data, processing_class=tokenizer)
+    [batch] = list(trainer.get_train_dataloader())[:1]
+    assert (batch["labels"] == -100).any() and (batch["labels"] != -100).any()
+    trainer.train()
+    assert trainer.state.global_step == 1
 
 
 def _numbered(turns: list[dict[str, Any]]) -> list[dict[str, int]]:

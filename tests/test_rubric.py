@@ -186,7 +186,7 @@ def test_worked_feedback_begins_with_a_verdict_that_agrees_with_its_score(name: 
     """9 or 10: not needed; both kinds occur. What is said first is said at all: small judges find no end."""
     needed = set()
     for _, answer in Rubric.load(name).shots:
-        found = re.fullmatch(r"Feedback: Score: (\d+)\. Revision is (not )?needed\. .+", answer)
+        found = re.fullmatch(r"Score: (\d+)\. Revision is (not )?needed\. .+", answer)
         assert found is not None, answer
         assert (int(found[1]) >= 9) == bool(found[2])
         needed.add(not found[2])

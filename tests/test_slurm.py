@@ -293,6 +293,6 @@ def test_job_scripts_name_nothing_of_one_site(script: str) -> None:
 
 
 def test_the_arguments_end_the_script() -> None:
-    """Whatever follows the script's name is for arena.run."""
+    """Whatever follows the script's name is for the command."""
     last = (ROOT / SCRIPT).read_text(encoding="utf-8").splitlines()[-1]
     assert last.endswith('"$@"')

@@ -6,7 +6,7 @@ be reached gives no line: that is an event of its own, and after a few in a row 
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from agents.base import Agent, Call, reply_together
@@ -27,6 +27,22 @@ class Line:
     kind: str
     """As in `Turn`."""
     prompt: tuple[Message, ...]
+    begins: str = ""
+    """What a local speaker's text begins with, put into its mouth; part of what is said."""
+
+    def asked(self, agent: Agent) -> tuple[Message, ...]:
+        """What the speaker is given; it goes on from an assistant message."""
+        begun = [Message(role="assistant", content=self.begins)] if self._begins(agent) else []
+        return (*self.prompt, *begun)
+
+    def turn(self, agent: Agent, reply: Reply) -> Turn:
+        """The turn that a reply makes."""
+        if self._begins(agent) and reply.text:
+            reply = replace(reply, text=f"{self.begins} {reply.text}")
+        return Turn(self.id, self.parent, self.speaker, reply, agent.version, self.kind)
+
+    def _begins(self, agent: Agent) -> bool:
+        return bool(self.begins) and agent.reads_labels
 
 
 @dataclass(frozen=True)
@@ -113,7 +129,7 @@ class Floor:
             outcomes = self._outcomes(new, limit)
             seconds = time.perf_counter() - began
             turns = [
-                Turn(line.id, line.parent, line.speaker, said, self.seats[line.speaker].version, line.kind)
+                line.turn(self.seats[line.speaker], said)
                 for line, said in zip(new, outcomes, strict=True)
                 if isinstance(said, Reply)
             ]
@@ -133,7 +149,7 @@ class Floor:
             calls = [
                 Call(
                     self.seats[seat],
-                    [lines[i].prompt for i in places],
+                    [lines[i].asked(self.seats[seat]) for i in places],
                     seeds=[self.seed_of("reply", lines[i].id) for i in places],
                     max_new_tokens=limit,
                 )

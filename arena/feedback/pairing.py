@@ -102,7 +102,7 @@ def compare(
                 yield Unsaid(Line(id, contest.about.id, seat, kind, ()), comparison.raw)
             else:
                 yield _given(contest, kind, seat, comparison)
-        yield Staged(f"{kind}s", done, len(contests), time.perf_counter() - began)
+        yield Staged(f"{kind}s by {seat}", done, len(contests), time.perf_counter() - began)
         if ended:
             raise ended[0]
 

@@ -31,7 +31,7 @@ class Revising:
         floor: the authors, and `teacher` where there is one.
         feedback: `self`, `teacher` or `peers` (the other authors' answers, without a verdict).
         rubric: how feedback is asked for.
-        lead: what a local agent's feedback begins with.
+        begins: what a local agent's feedback begins with; small models else forget the form.
         rewrite: the form in which an author is shown feedback; with peers, their answers.
         minimum: revisions that every answer gets, whatever its feedback says; 0: as the feedback says.
         maximum: the most revisions of an answer.
@@ -43,7 +43,7 @@ class Revising:
     floor: Floor
     feedback: str = "self"
     rubric: str = "feedback"
-    lead: str = "Feedback:"
+    begins: str = "Score:"
     rewrite: str = "rewrite"
     minimum: int = 0
     maximum: int = 3
@@ -117,7 +117,7 @@ def _commented(plan: Revising, live: Sequence[Chain], round: int) -> Generator[E
     """Ask for feedback on the newest version of each chain; some end here."""
     ids = [chain.work.turn_id(plan.number(chain.seat, 2 * round - 1)) for chain in live]
     lines = [
-        Line(id, chain.last.turn.id, plan.critic(chain.seat)[0], "feedback", _asked(plan, chain))
+        Line(id, chain.last.turn.id, plan.critic(chain.seat)[0], "feedback", _asked(plan, chain), plan.begins)
         for id, chain in zip(ids, live, strict=True)
     ]
     said = yield from plan.floor.say(f"feedback {round}", lines, plan.comment_tokens)
@@ -138,10 +138,7 @@ def _commented(plan: Revising, live: Sequence[Chain], round: int) -> Generator[E
 
 
 def _asked(plan: Revising, chain: Chain) -> tuple[Message, ...]:
-    prompt = Rubric.load(plan.rubric).ask(chain.case(chain.last))
-    _, critic = plan.critic(chain.seat)
-    lead = [Message(role="assistant", content=plan.lead)] if critic.reads_labels and plan.lead else []
-    return (*prompt, *lead)
+    return tuple(Rubric.load(plan.rubric).ask(chain.case(chain.last)))
 
 
 def _comment(plan: Revising, chain: Chain, turn: Turn) -> Comment:
