@@ -40,7 +40,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
         return 0.0, 1.0
     middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)  # rounding may leave the scale
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate | None:

@@ -127,7 +127,8 @@ class Layout:
         """One turn: its speaker, the drafts, and what came of them."""
         name = self._name(played.speaker)
         head = Text.assemble((f"{played.number:>2}  ", "dim"), name, _role(*played.drafts))
-        step = f"step {played.drafts[0].step}"
+        first = played.drafts[0]
+        step = f"step {first.step}" if first.turn.kind == "reply" else ""
         yield self._rule(head, " · ".join(filter(None, (origin(played, above), step))))
         alone = len(played.drafts) == 1
         for place, draft in enumerate(played.drafts):

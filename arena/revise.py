@@ -46,11 +46,14 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from arena.feedback.writer import Writer
     from arena.rundir import opened
     from arena.scribe import Scribe
+    from rewards.rubric import Rubric
 
     backbone.load.cache_clear()  # another run of this process may have left its adapters on the weights
     OmegaConf.resolve(cfg)
     if cfg.example not in FORMS:
         raise ConfigError(f"example={cfg.example!r} is not known; allowed are {', '.join(FORMS)}")
+    if cfg.feedback != "peers":
+        Rubric.load(cfg.rubric)  # a wrong name is better known before the answers than after
     teacher = instantiate(cfg.teacher) if cfg.feedback == "teacher" and cfg.teacher else None
     seats = seated({seat: instantiate(part) for seat, part in cfg.agents.items()}, teacher)
     source = instantiate(cfg.problems)

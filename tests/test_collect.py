@@ -15,6 +15,7 @@ import families
 import pytest
 from chat_server import Chats, Endpoint, completion, serve
 
+from arena.collect import main
 from arena.feedback.rows import COLLECT_TABLES
 from arena.records import Row
 from arena.rundir import rows
@@ -186,22 +187,34 @@ def test_a_second_collection_elsewhere_costs_no_calls(
         ("assignment=cxp", "assignment='cxp' is not known; give a letter for each group"),
         ("valid=1.5", "valid is the share that is held out"),
         ("problems=file problems.path=broken.jsonl", "broken.jsonl', line 2"),
-        ("problems=file problems.path=gone.jsonl", "cannot read the problem file 'gone.jsonl'"),
+        ("problems=file problems.path=gone.jsonl", "cannot read the file of problems 'gone.jsonl'"),
         ("~agents.bob", "set samples=2"),
-        ("agent@agents.bob=remote agents.bob.url=http://127.0.0.1:9/v1 agents.bob.model=m", "difficulty"),
+        (
+            "agent@agents.bob=remote agents.bob.url=http://127.0.0.1:9/v1 agents.bob.model=m",
+            "bob gives no log-probabilities",
+        ),
         ("asignment=crp", "unknown key 'asignment', did you mean 'assignment'?"),
         ("conf=self_feedback", "is for another command: python -m arena.revise conf=self_feedback"),
     ],
 )
-def test_a_mistake_is_answered_in_one_line(arguments: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_is_answered_in_one_line(
+    arguments: str, told: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What was found, what is allowed; exit code 2 and nothing on record."""
-    (tmp_path / "broken.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two"\n', encoding="utf-8")
-    done = run("collect", *arguments.split(), cwd=tmp_path, code=2)
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert told in done.stderr
-    assert (
-        not list(tmp_path.glob("runs/*/turns.jsonl")) or not tables(tmp_path / "runs/by_difficulty")["turns"]
-    )
+    Path("broken.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two"\n', encoding="utf-8")
+    refused(main, arguments, told, capsys)
+    assert written(runs / "by_difficulty") == 0
+
+
+def refused(
+    command: Callable[[list[str]], None], arguments: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says one line that holds `told`, and exits with 2."""
+    with pytest.raises(SystemExit) as ended:
+        command(arguments.split())
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1, said
+    assert told in said
 
 
 REAL = [

@@ -12,9 +12,10 @@ from typing import Any
 import families
 import pytest
 from chat_server import Chats, Endpoint
-from test_collect import endpoint, environment, problems, run, tables, timeless, trains
+from test_collect import endpoint, environment, problems, refused, run, tables, timeless, trains
 
 from arena.feedback.rows import REVISE_TABLES
+from arena.revise import main
 
 __all__ = ["endpoint", "problems"]  # fixtures
 
@@ -150,11 +151,12 @@ def written(folder: Path) -> int:
         ("conf=by_difficulty", "is for another command: python -m arena.collect conf=by_difficulty"),
     ],
 )
-def test_a_mistake_is_answered_in_one_line(arguments: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_is_answered_in_one_line(
+    arguments: str, told: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Before anything is loaded; exit code 2."""
-    done = run("revise", *arguments.split(), cwd=tmp_path, code=2)
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert told in done.stderr and written(tmp_path / "runs/self_feedback") == 0
+    refused(main, arguments, told, capsys)
+    assert written(runs / "self_feedback") == 0
 
 
 @pytest.mark.slow

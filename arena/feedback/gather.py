@@ -66,6 +66,12 @@ class Gathering:
                 "preference compares two answers, and there is one student with one: seat a second "
                 "student, or set samples=2, or take an assignment without p"
             )
+        for seat in self.students:
+            if type(self.floor.seats[seat]).logps is Agent.logps:
+                raise ConfigError(
+                    f"{seat} gives no log-probabilities, from which difficulty is measured: seat a local "
+                    "model or agent=served, or let the model on the server be the teacher"
+                )
         whose = self.routing.whose
         if whose != "mean" and whose not in self.students:
             raise ConfigError(f"whose={whose!r} is no student; allowed are mean, {', '.join(self.students)}")
