@@ -72,8 +72,8 @@ def collect(cfg: "DictConfig", conf: str, folder: Path) -> int:
 
         if not job.carry_out(files, display, conf, "collect", work):
             return job.STOPPED
-        _finish(cfg, conf, files, display)
-        job.finished(files, display, time.perf_counter() - started, {})
+        found = _finish(cfg, conf, files, display)
+        job.finished(files, display, time.perf_counter() - started, found)
     return 0
 
 
@@ -95,12 +95,14 @@ def _plan(cfg: "DictConfig", files: "RunFolder", floor: "Floor", pairwise: "Pair
     )
 
 
-def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display") -> None:
-    """Split the pairs, draw, and write the report."""
+def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display") -> dict[str, str]:
+    """Split the pairs, draw, write the report; returns the alarms."""
     from arena.feedback.collect_report import collect_report
+    from arena.feedback.feedback_alarms import collect_alarms
     from arena.feedback.split import balance, split
     from arena.plots import draw_collect
     from arena.records import line
+    from arena.report import alarmed
     from arena.rundir import replace_text
 
     tables = {name: list(files.rows(name)) for name in files.tables}
@@ -115,7 +117,12 @@ def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display"
     plots = draw_collect(tables, files.path)
     if not plots:
         display.say("note", text="no plots: pip install -e '.[plot]' and repeat the command to have them")
-    replace_text(files.path / "README.md", collect_report(tables, conf, plots))
+    found = collect_alarms(tables)
+    report = "\n".join([collect_report(tables, conf, plots), *alarmed(found)])
+    replace_text(files.path / "README.md", report)
+    for name, text in found.items():
+        display.say("alarm", name=name, text=text)
+    return found
 
 
 if __name__ == "__main__":

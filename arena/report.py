@@ -39,10 +39,7 @@ def report(run: RunFolder, conf: str, alarms: Mapping[str, str]) -> str:
             [(label, interval(values, 3), len(values)) for label, values in means.items() if values],
         ),
         *_learning(rows["metrics"]),
-        "## Alarms",
-        "",
-        *([f"- **{name}**: {text}" for name, text in alarms.items()] or ["None."]),
-        "",
+        *alarmed(alarms),
         *failures(rows["failures"]),
     ]
     return "\n".join(lines)
@@ -89,6 +86,12 @@ def failures(rows: Sequence[Row]) -> list[str]:
         return []
     kinds = [row["what"] for row in rows]
     return ["## Failures", "", *(f"- {kind}: {kinds.count(kind)}" for kind in sorted(set(kinds))), ""]
+
+
+def alarmed(alarms: Mapping[str, str]) -> list[str]:
+    """What a run says against itself."""
+    found = [f"- **{name}**: {text}" for name, text in alarms.items()]
+    return ["## Alarms", "", *(found or ["None."]), ""]
 
 
 def _learning(metrics: Sequence[Row]) -> list[str]:

@@ -80,8 +80,8 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
 
         if not job.carry_out(files, display, conf, "revise", work):
             return job.STOPPED
-        _finish(cfg, conf, files, display)
-        job.finished(files, display, time.perf_counter() - started, {})
+        found = _finish(cfg, conf, files, display)
+        job.finished(files, display, time.perf_counter() - started, found)
     return 0
 
 
@@ -151,17 +151,24 @@ def _range(plan: "Revising") -> str:
     return str(plan.maximum) if plan.minimum == plan.maximum else f"{plan.minimum} to {plan.maximum}"
 
 
-def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display") -> None:
-    """Draw, and write the report."""
+def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display") -> dict[str, str]:
+    """Draw, write the report; returns the alarms."""
+    from arena.feedback.feedback_alarms import revise_alarms
     from arena.feedback.revise_report import revise_report
     from arena.plots import draw_revise
+    from arena.report import alarmed
     from arena.rundir import replace_text
 
     tables = {name: list(files.rows(name)) for name in files.tables}
     plots = draw_revise(tables, files.path)
     if not plots:
         display.say("note", text="no plots: pip install -e '.[plot]' and repeat the command to have them")
-    replace_text(files.path / "README.md", revise_report(tables, conf, cfg.min_revisions, plots))
+    found = revise_alarms(tables, cfg.min_revisions)
+    report = "\n".join([revise_report(tables, conf, cfg.min_revisions, plots), *alarmed(found)])
+    replace_text(files.path / "README.md", report)
+    for name, text in found.items():
+        display.say("alarm", name=name, text=text)
+    return found
 
 
 if __name__ == "__main__":
