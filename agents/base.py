@@ -98,7 +98,7 @@ class Agent:
             prompts: as for `reply`.
             seeds: as for `reply`.
             max_new_tokens: as for `reply`.
-            patience: after so many failures of this call nothing more is asked, and the remaining prompts
+            patience: after so many failures in a row nothing more is asked, and the remaining prompts
                 get the last error; 0 asks to the end.
 
         Returns:

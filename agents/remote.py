@@ -103,12 +103,14 @@ class Remote(Agent):
         failures: list[Unavailable] = []
 
         def proceed() -> None:
-            if 0 < patience <= len(failures):
-                raise Unavailable(str(failures[-1]))
+            if (last := failures[-1:]) and 0 < patience <= len(failures):
+                raise Unavailable(str(last[0]))
 
         def outcome(request: Request) -> Reply | Unavailable:
             try:
-                return self._answer(client, request, proceed)
+                reply = self._answer(client, request, proceed)
+                failures.clear()
+                return reply
             except Unavailable as error:
                 failures.append(error)
                 return error

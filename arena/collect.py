@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from arena.display import Display
     from arena.feedback.floor import Floor
-    from arena.feedback.gather import Gathering
+    from arena.feedback.gathering import Gathering
     from arena.rundir import RunFolder
     from rewards.pairwise import Pairwise
 
@@ -78,7 +78,7 @@ def collect(cfg: "DictConfig", conf: str, folder: Path) -> int:
 
 
 def _plan(cfg: "DictConfig", files: "RunFolder", floor: "Floor", pairwise: "Pairwise") -> "Gathering":
-    from arena.feedback.gather import Gathering
+    from arena.feedback.gathering import Gathering
     from arena.feedback.routing import Routing
     from arena.feedback.rows import feedback_of
 

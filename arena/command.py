@@ -125,7 +125,7 @@ def _hydra(schema: str, verb: Verb, arguments: list[str]) -> int:
     except ValueError as error:
         if started:
             raise
-        raise ConfigError(f"{error}: python -m arena.run --help lists what can be set") from error
+        raise ConfigError(f"{error}: the same command with --help lists what can be set") from error
     if failed:
         raise failed[0]
     return max(codes, default=0)

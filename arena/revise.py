@@ -46,15 +46,12 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from arena.feedback.writer import Writer
     from arena.rundir import opened
     from arena.scribe import Scribe
-    from rewards.rubric import Rubric
 
     backbone.load.cache_clear()  # another run of this process may have left its adapters on the weights
     OmegaConf.resolve(cfg)
     if cfg.example not in FORMS:
         raise ConfigError(f"example={cfg.example!r} is not known; allowed are {', '.join(FORMS)}")
-    if cfg.feedback != "peers":
-        Rubric.load(cfg.rubric)  # a wrong name is better known before the answers than after
-    teacher = instantiate(cfg.teacher) if cfg.feedback == "teacher" and cfg.teacher else None
+    teacher = instantiate(cfg.teacher)
     seats = seated({seat: instantiate(part) for seat, part in cfg.agents.items()}, teacher)
     source = instantiate(cfg.problems)
     started = time.perf_counter()
@@ -67,8 +64,8 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
         plan = _plan(cfg, floor)
         judging = _judging(cfg, files, plan)
         works = works_of(files, source, cfg.count, cfg.seed)
-        if cfg.rubric == "feedback_gold":
-            _check_references(works)
+        if plan.knows_reference:
+            _check_references(plan, works)
         extent = f"{len(works)} questions, feedback by {cfg.feedback}, {_range(plan)} revisions"
         judges = {judging.judge_of(seat)[0] for seat in plan.authors}
         begin(files, display, conf, floor, judging.judge, ", ".join(sorted(judges)), extent)
@@ -112,7 +109,7 @@ def _judging(cfg: "DictConfig", files: "RunFolder", plan: "Revising") -> "Judgin
     judged |= {
         row["of"]: records.abstention_of(row)
         for row in files.rows("failures")
-        if row["about"] in ("answer", "revision") and row["what"] not in ("empty_reply", "no_reply")
+        if row["about"] in ("answer", "revision")
     }
     return Judging(
         plan,
@@ -136,19 +133,20 @@ def _events(plan: "Revising", judging: "Judging", works: Sequence["Work"]) -> It
     yield from judge_chains(judging, chains)
 
 
-def _check_references(works: Sequence["Work"]) -> None:
+def _check_references(plan: "Revising", works: Sequence["Work"]) -> None:
     """A teacher that is to know the correct answer must be given one."""
     for work in works:
         if not work.problem.reference:
             where = work.problem.where or work.id
             raise ConfigError(
-                f"rubric=feedback_gold needs a correct answer to every question, and {where} has none: name "
+                f"rubric={plan.rubric} needs a correct answer to every question, and {where} has none: name "
                 "its column by problems.reference=COLUMN, or take rubric=feedback"
             )
 
 
 def _range(plan: "Revising") -> str:
-    return str(plan.maximum) if plan.minimum == plan.maximum else f"{plan.minimum} to {plan.maximum}"
+    alike = plan.minimum == plan.maximum or plan.feedback == "peers"
+    return str(plan.maximum) if alike else f"{plan.minimum} to {plan.maximum}"
 
 
 def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display") -> dict[str, str]:

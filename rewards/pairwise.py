@@ -199,6 +199,8 @@ def _compare(id: str, orders: Sequence[_Choice]) -> Comparison:
     choices = tuple(order.status for order in orders)
     raw = "\n".join(order.raw for order in orders)
     unread = [order.status for order in orders if not order.probs]
+    if NO_REPLY in unread:
+        unread = [NO_REPLY]
     if unread:
         return Comparison(id, unread[0], choices=choices, raw=raw)
     wins = [order.probs[place] + order.probs[2] / 2 for place, order in enumerate(orders)]

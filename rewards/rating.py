@@ -8,13 +8,16 @@ from typing import Protocol
 
 from agents.base import Agent
 from agents.dialogue import Message, Reply
-from agents.errors import ConfigError
+from agents.errors import ConfigError, Unavailable
 from rewards.parse import parse_rating
 from rewards.rubric import FOLDER, Rubric
 from rewards.verdict import Case, Rating
 
 NEUTRAL = FOLDER.parent / "neutral.txt"
 """What an answer is scored after when it answers nothing in particular."""
+
+PATIENCE = 5
+"""Replies in a row that a judge may miss before it is asked no more."""
 
 LABELS = tuple(str(number) for number in range(1, 11))
 
@@ -74,11 +77,21 @@ class Text:
         self.rubric, self.max_new_tokens = rubric, max_new_tokens
 
     def __call__(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Rating]:
-        """Ask in text and parse."""
+        """Ask in text and parse. A judge that misses a reply abstains; one that gives none is out of reach.
+
+        Raises:
+            Unavailable: no case got a reply.
+        """
         rubric = Rubric.load(self.rubric)
         prompts = [rubric.ask(case) for case in cases]
-        replies = agent.reply(prompts, 1, seeds=seeds, max_new_tokens=self.max_new_tokens)
-        return [parse_rating(reply.text) for [reply] in replies]
+        outcomes = agent.outcomes(prompts, seeds=seeds, max_new_tokens=self.max_new_tokens, patience=PATIENCE)
+        lost = [said for said in outcomes if isinstance(said, Unavailable)]
+        if lost and len(lost) == len(outcomes):
+            raise lost[0]
+        return [
+            parse_rating(said.text) if isinstance(said, Reply) else Rating(None, "no_reply", str(said))
+            for said in outcomes
+        ]
 
 
 class Pmi:

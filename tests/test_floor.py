@@ -119,3 +119,35 @@ def test_what_a_local_speaker_begins_with_is_part_of_what_it_says() -> None:
     assert turns[line.id].text == "Score: 7."
     _, turns = run(Floor({"ada": Seat(lambda prompt, seed: last(prompt))}).say("feedback", [begun]))
     assert turns[line.id].text == "question 0"
+
+
+def test_a_line_that_the_walk_went_on_without_is_not_asked_again() -> None:
+    """A continued run would else put a reply under what was built on its absence."""
+    seat = Seat(lambda prompt, seed: last(prompt))
+    events, turns = run(Floor({"ada": seat}, lost=frozenset(["d0001.00a"])).say("answers", lines(3)))
+    assert sorted(turns) == ["d0000.00a", "d0002.00a"] and len(seat.heard) == 2
+    assert not any(isinstance(event, Unsaid) for event in events)
+
+
+def test_what_a_seat_that_is_down_did_not_say_is_asked_again() -> None:
+    """The run ended there, so nothing rests on it; a line that was missed alone is final."""
+    down = Flaky(lambda prompt, seed: "")
+    down.bad = tuple(f"question {i}" for i in range(9))
+    said: list[Any] = []
+    generator = Floor({"ada": down}, patience=3).say("answers", lines(4))
+    with pytest.raises(Unavailable):
+        while True:
+            said.append(next(generator))
+    assert [event.final for event in said if isinstance(event, Unsaid)] == [False] * 4
+    down.bad = ("question 1",)
+    events, _ = run(Floor({"ada": down}, patience=3).say("answers", lines(4)))
+    assert [event.final for event in events if isinstance(event, Unsaid)] == [True]
+
+
+def test_refusals_that_are_apart_never_end_a_run_however_often_it_is_repeated() -> None:
+    """What is on record counts as heard."""
+    seat = Flaky(lambda prompt, seed: "")
+    seat.bad = ("question 1", "question 3", "question 5")
+    told = {line.id: line.turn(seat, Reply("x")) for line in lines(8) if last(line.prompt) not in seat.bad}
+    events, _ = run(Floor({"ada": seat}, told=told, patience=2).say("answers", lines(8)))
+    assert len([event for event in events if isinstance(event, Unsaid)]) == 3

@@ -13,8 +13,9 @@ from agents.base import Prompt
 from agents.dialogue import Reply
 from agents.errors import Unavailable
 from arena.feedback.events import Event, Feedback, Given, Measured, Routed
-from arena.feedback.floor import Floor, Said
-from arena.feedback.gather import Gathering, gather
+from arena.feedback.floor import Floor, Said, Unsaid
+from arena.feedback.gather import gather
+from arena.feedback.gathering import Gathering
 from arena.feedback.routing import Routing
 from rewards.pairwise import Pairwise
 
@@ -219,10 +220,41 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], found: 
         gathering(**settings).check()
 
 
-def test_feedback_on_record_makes_no_second_pair() -> None:
-    """A known comparison is told again, without a pair: that was written before it."""
+def test_a_comparison_on_record_gives_its_pair_again() -> None:
+    """With the same margin, whatever its judge would say now: a kill may have come between the two rows."""
     plan = gathering("p")
     [given] = of(Given, events_of(plan, 1))
     known: dict[str, Feedback] = {given.feedback.id: given.feedback}
     [again] = of(Given, events_of(replace(plan, compared=known), 1))
-    assert again == Given(given.feedback)
+    assert again == given and given.preference is not None
+
+
+def test_a_pair_has_the_prompt_that_its_student_answered() -> None:
+    """With its persona, in which `{topic}` stands for the question."""
+    ada = student("ada")
+    ada.system = "You are an expert on: {topic}"
+    events = events_of(gathering("c", {"ada": ada, "teacher": teacher()}), 1)
+    [given] = of(Given, events)
+    assert given.preference and given.preference.prompt == ada.heard[0]
+    assert given.preference.prompt[0] == {"role": "system", "content": "You are an expert on: question 0"}
+
+
+def test_answers_of_the_same_words_are_not_compared() -> None:
+    """They are no flip and no tie of the judge's."""
+    alike = {
+        "ada": Seat(lambda p, s: "forty-two"),
+        "bob": Seat(lambda p, s: "forty-two "),
+        "teacher": teacher(),
+    }
+    assert outcomes(events_of(gathering("p", alike), 1)) == {"d0000.00a|d0000.01a#preference": "equal"}
+
+
+def test_a_comparison_whose_judge_was_out_of_reach_is_no_feedback() -> None:
+    """It is a loss that the walk goes on without, or the end of the run."""
+    silent = Seat(lambda prompt, seed: "")
+    silent.down = True
+    seats = {"ada": student("ada"), "bob": student("bob"), "teacher": silent}
+    events = events_of(gathering("p", floor=Floor(seats, patience=9)), 2)
+    assert not of(Given, events) and [event.final for event in of(Unsaid, events)] == [True, True]
+    with pytest.raises(Unavailable, match="teacher gave no reply 2 times in a row"):
+        events_of(gathering("p", floor=Floor(seats, patience=2)), 2)

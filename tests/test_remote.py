@@ -525,17 +525,19 @@ def test_patience_ends_a_call_to_a_server_that_is_down(endpoint: Endpoint) -> No
     assert len({str(outcome) for outcome in outcomes}) == 1
 
 
-def test_patience_counts_failures_that_are_apart(endpoint: Endpoint) -> None:
-    """What came before the last of them stays; a new call begins with all its patience."""
-    endpoint.in_turn(completion("a"), (400, {"detail": "one"}), completion("b"), (400, {"detail": "two"}))
+def test_patience_counts_failures_in_a_row(endpoint: Endpoint) -> None:
+    """A reply between two failures begins the count anew, and so does a new call."""
+    endpoint.in_turn(
+        completion("a"), (400, {"detail": "one"}), completion("b"), (400, {"detail": "two"}),
+        (400, {"detail": "three"}),
+    )  # fmt: skip
     seat = endpoint.seat(in_flight=1)
     outcomes = seat.outcomes([ask(str(i)) for i in range(9)], patience=2)
     told = [outcome.text if isinstance(outcome, Reply) else str(outcome) for outcome in outcomes]
-    assert (told[0], told[2], len(endpoint.asked)) == ("a", "b", 4)
-    assert "one" in told[1]
-    assert all("two" in text for text in told[3:])
-    endpoint.answer = lambda body: completion("up again")
-    assert [type(outcome) for outcome in seat.outcomes([ask("hi")], patience=1)] == [Reply]
+    assert (told[0], told[2], len(endpoint.asked)) == ("a", "b", 5)
+    assert "one" in told[1] and "two" in told[3] and all("three" in text for text in told[4:])
+    seat.outcomes([ask("later")], patience=2)
+    assert len(endpoint.asked) == 6
 
 
 def test_patience_also_ends_further_attempts(endpoint: Endpoint, tmp_path: Path) -> None:

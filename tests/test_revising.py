@@ -8,7 +8,7 @@ from feedback_seats import Seat, last, of, works
 
 from agents import ConfigError
 from agents.base import Prompt
-from agents.dialogue import Reply
+from agents.dialogue import Message, Reply
 from arena.feedback.chain import Chain, example
 from arena.feedback.events import Event, Feedback, Given, Made, Preferred, Rated
 from arena.feedback.floor import Floor, Said
@@ -19,6 +19,7 @@ from rewards.pairwise import Pairwise
 from rewards.rating import Length, Pattern
 
 NEEDED = "It lacks a number. Score: 6. Revision is needed."
+PROMPT = (Message(role="user", content="question 0"),)
 ENOUGH = "It says all there is. Score: 10. Revision is not needed."
 
 
@@ -164,7 +165,7 @@ def test_feedback_that_gives_the_reference_away_ends_its_chain() -> None:
         rubric="feedback_gold",
     )
     events, [chain] = run(plan, 1, reference="Forty-Two")
-    assert (chain.end, chain.revisions) == ("revealed", 0) and example(chain) is None
+    assert (chain.end, chain.revisions) == ("revealed", 0) and example(chain, PROMPT) is None
     assert [given.feedback.outcome for given in of(Given, events)] == ["revealed"]
 
 
@@ -215,7 +216,7 @@ def test_the_judge_of_a_panel_prefers_the_best_last_answer() -> None:
     plan = panel(1)
     plan.floor.seats["eve"].say = lambda prompt, seed: "eve " * (2 + len(prompt))  # type: ignore[attr-defined]
     _, chains = run(plan, 2)
-    events = list(judge_chains(Judging(plan, Judge(Length())), chains))
+    events = list(judge_chains(Judging(plan, Judge(Length(), agent=plan.floor.seats["ada"])), chains))
     assert [pair.speaker for pair in of(Preferred, events) if pair.preference.kind == "panel"] == ["eve"] * 2
     assert [made.example.completion for made in of(Made, events)] == ["eve eve eve eve eve"] * 2
 
@@ -255,7 +256,7 @@ def test_all_versions_are_rated_and_the_last_is_compared_with_the_first() -> Non
 def test_an_example_holds_answer_feedback_and_revisions() -> None:
     """In SelFee's form; the last feedback is there if it ended the chain."""
     _, [chain] = run(revising(lambda answer: ENOUGH if "revision" in answer else NEEDED), 1)
-    made = example(chain)
+    made = example(chain, PROMPT)
     assert made and made.revisions == 1
     assert made.completion.split("\n\n") == [
         "answer to question 0",
@@ -263,8 +264,8 @@ def test_an_example_holds_answer_feedback_and_revisions() -> None:
         "### Revision 1:\nrevision 1",
         f"### Feedback 2:\n{ENOUGH}",
     ]
-    alone = example(chain, "last")
-    assert alone and alone.completion == "revision 1" and alone.prompt == chain.work.problem.prompt
+    alone = example(chain, PROMPT, "last")
+    assert alone and alone.completion == "revision 1" and alone.prompt == PROMPT
 
 
 def test_an_example_cannot_be_forged_by_what_is_said() -> None:
@@ -272,17 +273,17 @@ def test_an_example_cannot_be_forged_by_what_is_said() -> None:
     forged = "words\n### Feedback 2:\nRevision is not needed."
     seat = author(lambda answer: NEEDED, lambda number: forged)
     _, [chain] = run(revising(lambda answer: "", {"ada": seat}, maximum=1), 1)
-    made = example(chain)
+    made = example(chain, PROMPT)
     assert made and made.completion.count("### Feedback") == 1
 
 
 def test_no_example_teaches_an_unclear_verdict_or_a_text_that_was_cut() -> None:
     """The ancestors' data has 8 to 10 % feedback without a verdict."""
     _, [unclear] = run(revising(lambda answer: "Add a number.", maximum=1), 1)
-    assert example(unclear) is None
+    assert example(unclear, PROMPT) is None
     cut = Seat(lambda prompt, seed: Reply("words", "length", (1,)))
     _, [chain] = run(revising(lambda answer: "", {"ada": cut}, maximum=0), 1)
-    assert example(chain) is None
+    assert example(chain, PROMPT) is None
 
 
 @pytest.mark.parametrize(
@@ -292,6 +293,9 @@ def test_no_example_teaches_an_unclear_verdict_or_a_text_that_was_cut() -> None:
         ({"unclear": "ask"}, "unclear='ask' is not known; allowed are revise, stop"),
         ({"minimum": 4}, "min_revisions must be between 0 and max_revisions=3, got 4"),
         ({"attempts": 0}, "attempts must be at least 1"),
+        ({"rewrite": "panel"}, "panel.txt has the placeholders"),
+        ({"rubric": "feedback_gold"}, "shows the correct answer to whoever gives feedback"),
+        ({"seats": {"ada": Seat(str), "teacher": Seat(str)}}, "there is a teacher, but feedback=self"),
         ({"feedback": "teacher"}, "feedback=teacher, and there is none: seat one by agent@teacher=NAME"),
         ({"feedback": "peers"}, "seat two authors or more"),
         ({"seats": {"teacher": Seat(lambda p, s: "")}}, "nobody answers"),
@@ -301,3 +305,35 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], found: 
     """With what to do."""
     with pytest.raises(ConfigError, match=found):
         revising(lambda answer: "", **settings)
+
+
+def test_a_panel_of_different_models_needs_one_judge() -> None:
+    """Ratings of different judges are on no one scale."""
+    with pytest.raises(ConfigError, match="set one judge for all"):
+        Judging(panel(1), Judge(Length()))
+
+
+def test_feedback_may_name_a_score_that_is_the_reference_and_what_it_need_not_mend() -> None:
+    """Only what is revealed to an author that goes on counts."""
+    teacher = author(lambda answer: "It lacks a unit. Score: 3. Revision is needed.")
+    ada = author(lambda answer: "")
+    plan = revising(
+        lambda answer: "",
+        {"ada": ada, "teacher": teacher},
+        feedback="teacher",
+        rubric="feedback_gold",
+        maximum=1,
+    )
+    assert [chain.end for chain in run(plan, 1, reference="3")[1]] == ["limit"]
+    praise = author(lambda answer: "Yes, 1,000 it is. Score: 10. Revision is not needed.")
+    plan = revising(
+        lambda answer: "", {"ada": ada, "teacher": praise}, feedback="teacher", rubric="feedback_gold"
+    )
+    assert [chain.end for chain in run(plan, 1, reference="1000")[1]] == ["stopped"]
+
+
+def test_no_example_comes_of_a_chain_that_did_not_end_well() -> None:
+    """The author repeated itself after "revision is needed": a bare answer would teach the contrary."""
+    seat = author(lambda answer: NEEDED, lambda number: "answer to question 0")
+    _, [chain] = run(revising(lambda answer: "", {"ada": seat}), 1)
+    assert chain.end == "unchanged" and example(chain, PROMPT) is None

@@ -62,7 +62,7 @@ class Chain:
     comments: list[Comment] = field(default_factory=list)
     end: str = ""
     """Why there is no further revision: `stopped`, `limit`, `unchanged`, `empty`, `meta`, `no_reply`,
-    `unclear`, `revealed` (the reference); `""` while it goes on."""
+    `unclear`, `revealed` (the reference), `no_peers`; `""` while it goes on."""
 
     @property
     def last(self) -> Version:
@@ -94,7 +94,7 @@ class Chain:
         return self.versions[: whole[-1] + 1] if whole else []
 
 
-def example(chain: Chain, form: str = "chain") -> Example | None:
+def example(chain: Chain, prompt: tuple[Message, ...], form: str = "chain") -> Example | None:
     """A chain as a prompt and the completion that a self-revising model is to write.
 
     The completion is the answer, then `### Feedback 1:` and `### Revision 1:` in turn, as SelFee (Ye et
@@ -102,13 +102,15 @@ def example(chain: Chain, form: str = "chain") -> Example | None:
 
     Args:
         chain: what was said.
+        prompt: what its author was asked.
         form: `chain`, or `last` for the last version alone.
 
     Returns:
         None where nothing can be learned: no whole version, or unclear feedback.
     """
     versions = chain.complete
-    if not versions or chain.end == "revealed" or not all(comment.clear for comment in chain.comments):
+    ended_well = chain.end in ("stopped", "limit")
+    if not versions or not ended_well or not all(comment.clear for comment in chain.comments):
         return None
     if form == "last":
         pieces = [versions[-1].text]
@@ -121,7 +123,7 @@ def example(chain: Chain, form: str = "chain") -> Example | None:
             pieces.append(f"### Feedback {len(versions)}:\n{_plain(chain.comments[-1].text)}")
     return Example(
         id=f"{versions[-1].turn.id}#{form}",
-        prompt=chain.work.problem.prompt,
+        prompt=prompt,
         completion="\n\n".join(pieces),
         revisions=len(versions) - 1,
     )

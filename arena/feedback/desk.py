@@ -9,16 +9,13 @@ from agents.dialogue import Message
 from agents.errors import ConfigError
 from arena import job, records
 from arena.display import Display
-from arena.feedback.events import Work
+from arena.feedback.events import TEACHER, Work
 from arena.feedback.floor import Floor
 from arena.problems import Problem, Source
 from arena.rundir import RunFolder
 
 if TYPE_CHECKING:
     from rewards.judge import Judge
-
-TEACHER = "teacher"
-"""The seat of whoever gives feedback to others."""
 
 
 def seated(agents: Mapping[str, Agent], teacher: Agent | None) -> dict[str, Agent]:
@@ -42,7 +39,8 @@ def _problem(row: records.Row) -> Problem:
 def floor_of(files: RunFolder, seats: Mapping[str, Agent], seed: int, chunk: int, patience: int) -> Floor:
     """The floor, with what is on record."""
     told = {row["id"]: records.turn_of(row) for row in files.rows("turns")}
-    return Floor(seats, seed, told, chunk, patience)
+    lost = frozenset(row["of"] for row in files.rows("failures") if row["what"] == "no_reply")
+    return Floor(seats, seed, told, lost, chunk, patience)
 
 
 def begin(

@@ -9,6 +9,9 @@ from arena.feedback.floor import Said, Unsaid
 from arena.problems import Problem
 from rewards.verdict import Case, Example, Preference, Verdict
 
+TEACHER = "teacher"
+"""The seat of whoever gives feedback to others."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -23,7 +26,8 @@ class Work:
 
     def view(self, agent: Agent, *after: Message) -> tuple[Message, ...]:
         """The problem as `agent` sees it, and what came after it."""
-        persona = [Message(role="system", content=agent.system)] if agent.system else []
+        system = agent.system.replace("{topic}", self.problem.question)
+        persona = [Message(role="system", content=system)] if system else []
         return (*persona, *self.problem.prompt, *after)
 
     def case(self, turn: Turn, other: Reply | None = None) -> Case:
@@ -86,6 +90,7 @@ class Feedback:
     comment: str = ""
     result: str = ""
     score: float | None = None
+    """In 1..10; of a comparison the probability in [0, 1] that `about` is better, over both orders."""
     overruled: bool = False
     raw: str = ""
 

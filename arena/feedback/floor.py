@@ -66,6 +66,8 @@ class Unsaid:
 
     line: Line
     reason: str
+    final: bool = True
+    """Whether the walk goes on without it; else it is asked for again by a continued run."""
 
 
 Speech = Said | Unsaid
@@ -80,6 +82,7 @@ class Floor:
         seats: who can be asked.
         seed: of all that is random.
         told: turns on record, by id.
+        lost: ids of lines that were not said, and that the walk went on without.
         chunk: lines that are asked for at once, at least 1; what is said is written after each chunk.
         patience: lines in a row that a seat may fail to say, at least 1.
     """
@@ -87,8 +90,11 @@ class Floor:
     seats: Mapping[str, Agent]
     seed: int = 0
     told: Mapping[str, Turn] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
     chunk: int = 64
     patience: int = 5
+    out_of_patience: Unavailable | None = None
+    """What ends the run, once a seat has failed too often."""
     _missed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,25 +124,30 @@ class Floor:
             Unavailable: a seat failed `patience` times in a row; what was said until then has been told.
         """
         found: dict[str, Turn] = {}
+        unsaid: list[Unsaid] = []
         done = 0
         for part in chunks(lines, self.chunk):
             done += len(part)
             old = [self.told[line.id] for line in part if line.id in self.told]
-            new = [line for line in part if line.id not in self.told]
+            new = [line for line in part if line.id not in self.told and line.id not in self.lost]
             if old:
                 yield Said(what, tuple(old), done - len(new), len(lines), 0.0, known=True)
             began = time.perf_counter()
-            outcomes = self._outcomes(new, limit)
+            outcomes = dict(zip((line.id for line in new), self._outcomes(new, limit), strict=True))
             seconds = time.perf_counter() - began
             turns = [
                 line.turn(self.seats[line.speaker], said)
-                for line, said in zip(new, outcomes, strict=True)
-                if isinstance(said, Reply)
+                for line in new
+                if isinstance(said := outcomes[line.id], Reply)
             ]
             if turns:
                 yield Said(what, tuple(turns), done, len(lines), seconds)
-            yield from self._unsaid(new, outcomes)
             found |= {turn.id: turn for turn in (*old, *turns)}
+            unsaid += self._unsaid(part, found, outcomes)
+            if ended := self.out_of_patience:
+                yield from (replace(each, final=False) for each in unsaid)
+                raise ended
+        yield from unsaid
         return found
 
     def _outcomes(self, lines: Sequence[Line], limit: int) -> list[Reply | Unavailable]:
@@ -167,32 +178,39 @@ class Floor:
                 call.prompts, seeds=call.seeds, max_new_tokens=limit, patience=patience
             )
             return [outcomes]
-        return [[reply for [reply] in replies] for replies in reply_together(calls)]
+        try:
+            return [[reply for [reply] in replies] for replies in reply_together(calls)]
+        except Unavailable as error:
+            return [[error] * len(call.prompts) for call in calls]
 
     def _unsaid(
-        self, lines: Sequence[Line], outcomes: Sequence[Reply | Unavailable]
-    ) -> Generator[Speech, None, None]:
-        """Events of the lines that were not said, and an end to it when a seat is out of reach."""
-        ended: list[Unavailable] = []
-        for line, said in zip(lines, outcomes, strict=True):
-            failed = "" if isinstance(said, Reply) else str(said)
-            if failed:
-                yield Unsaid(line, failed)
-            ended += self.missed(line.speaker, failed)
-        if ended:
-            raise ended[0]
+        self,
+        part: Sequence[Line],
+        found: Mapping[str, Turn],
+        outcomes: Mapping[str, Reply | Unavailable],
+    ) -> list[Unsaid]:
+        """The lines of a part that were asked for and not said."""
+        missing = []
+        for line in part:
+            if line.id in found:
+                self.heard(line.speaker)
+            elif line.id in outcomes:
+                missing.append(Unsaid(line, str(outcomes[line.id])))
+                self.missed(line.speaker, missing[-1].reason)
+        return missing
 
-    def missed(self, seat: str, reason: str) -> list[Unavailable]:
-        """Count a reply that a seat did not give, and why; `""` for one that it gave.
+    def heard(self, seat: str) -> None:
+        """A seat gave a reply."""
+        self._missed[seat] = 0
 
-        Returns:
-            The error that ends the run, once the seat has failed `patience` times in a row.
-        """
-        count = self._missed[seat] = self._missed.get(seat, 0) + 1 if reason else 0
-        if count < self.patience:
-            return []
-        text = f"{seat} gave no reply {count} times in a row, so the run ends here; what was written is kept"
-        return [Unavailable(f"{text}, and the same command goes on from it. The last reason: {reason}")]
+    def missed(self, seat: str, reason: str) -> None:
+        """A seat gave no reply; after `patience` of them in a row `out_of_patience` is an error."""
+        count = self._missed[seat] = self._missed.get(seat, 0) + 1
+        if count >= self.patience and self.out_of_patience is None:
+            text = f"{seat} gave no reply {count} times in a row, so the run ends here; what was written is"
+            self.out_of_patience = Unavailable(
+                f"{text} kept, and the same command goes on from it. The last reason: {reason}"
+            )
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 
 from agents.base import Agent
 from agents.dialogue import Message
+from agents.errors import ConfigError
 from arena.feedback.chain import Chain, Version, example
-from arena.feedback.events import Event, Feedback, Made, Preferred, Rated
+from arena.feedback.events import TEACHER, Event, Feedback, Made, Preferred, Rated
 from arena.feedback.floor import chunks
 from arena.feedback.pairing import Contest, compare
-from arena.feedback.revising import TEACHER, Revising
+from arena.feedback.revising import Revising
 from rewards.judge import Judge
 from rewards.pairwise import Pairwise
 from rewards.verdict import Example, Preference, Verdict, prefer
@@ -36,6 +37,20 @@ class Judging:
     example: str = "chain"
     judged: Mapping[str, Verdict] = field(default_factory=dict)
     compared: Mapping[str, Feedback] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a panel whose members are rated by different judges: their ratings are on no one scale."""
+        seats = [self.plan.floor.seats[seat].fixed() for seat in self.plan.authors]
+        alone = self.judge.agent is None and TEACHER not in self.plan.floor.seats
+        if self.plan.feedback == "peers" and alone and len({seat.company for seat in seats}) > 1:
+            raise ConfigError(
+                "the members of this panel are different models, each rated by another one, and what one "
+                "judge calls 7 is another's 4: set one judge for all by agent@judge.agent=NAME"
+            )
+
+    def prompt(self, chain: Chain) -> tuple[Message, ...]:
+        """What the author of a chain was asked."""
+        return chain.work.view(self.plan.floor.seats[chain.seat])
 
     def judge_of(self, seat: str) -> tuple[str, Agent]:
         """(name, agent) that judges an author's versions."""
@@ -63,7 +78,7 @@ def judge_chains(judging: Judging, chains: Sequence[Chain]) -> Generator[Event, 
     if judging.plan.feedback == "peers":
         yield from _panel(judging, chains, verdicts)
     else:
-        made = (example(chain, judging.example) for chain in chains)
+        made = (example(chain, judging.prompt(chain), judging.example) for chain in chains)
         for chain, found in zip(chains, made, strict=True):
             if found is not None:
                 yield Made(found, chain.seat)
@@ -83,7 +98,8 @@ def _rated(
             verdicts = [judging.judged[case.id] for case in cases]
         else:
             seeds = [floor.seed_of("judge", case.id) for case in cases]
-            verdicts = judging.judge.rate(agent, cases, seeds)
+            given = judging.judge.rate(agent, cases, seeds)
+            verdicts = [judging.judged.get(verdict.id, verdict) for verdict in given]
         done += len(part)
         kinds = tuple(version.turn.kind for _, version in part)
         yield Rated(name, tuple(verdicts), kinds, done, len(todo), time.perf_counter() - began)
@@ -98,7 +114,7 @@ def _own_pairs(judging: Judging, chain: Chain, verdicts: Verdicts) -> Generator[
     if len(versions) > 2:
         steps.append((versions[-1], versions[0]))
     for after, before in steps:
-        pair = _preferred(judging, chain.work.problem.prompt, (before, after), verdicts)
+        pair = _preferred(judging, judging.prompt(chain), (before, after), verdicts)
         if pair is not None and pair.chosen_id == after.turn.id:
             found = replace(pair, kind="revision")
             yield Preferred(found, chain.seat, judging.judge_of(chain.seat)[0])
@@ -117,16 +133,15 @@ def _panel(judging: Judging, chains: Sequence[Chain], verdicts: Verdicts) -> Gen
     """Of the members' last answers to a problem the best over the worst; the best is an example."""
     for work in {chain.work.id: chain.work for chain in chains}.values():
         own = [chain for chain in chains if chain.work is work]
-        pair = _preferred(judging, work.problem.prompt, [chain.last for chain in own], verdicts)
+        pair = _preferred(judging, (), [chain.last for chain in own], verdicts)
         if pair is None:
             continue
         best = next(chain for chain in own if chain.last.turn.id == pair.chosen_id)
+        prompt = judging.prompt(best)
         name = judging.judge_of(best.seat)[0]
-        yield Preferred(replace(pair, kind="panel"), best.seat, name)
+        yield Preferred(replace(pair, prompt=prompt, kind="panel"), best.seat, name)
         text = pair.chosen.text
-        yield Made(
-            Example(f"{pair.chosen_id}#panel", work.problem.prompt, text, 1.0, best.revisions), best.seat
-        )
+        yield Made(Example(f"{pair.chosen_id}#panel", prompt, text, 1.0, best.revisions), best.seat)
 
 
 def _compared(judging: Judging, chains: Sequence[Chain]) -> Generator[Event, None, None]:
@@ -137,7 +152,11 @@ def _compared(judging: Judging, chains: Sequence[Chain]) -> Generator[Event, Non
         name, agent = judging.judge_of(seat)
         contests = [
             Contest(
-                chain.case(chain.versions[0]), chain.case(chain.last), chain.work.problem.task, (seat, seat)
+                chain.case(chain.versions[0]),
+                chain.case(chain.last),
+                chain.work.problem.task,
+                (seat, seat),
+                (judging.prompt(chain),) * 2,
             )
             for chain in chains
             if chain.seat == seat and chain.revisions

@@ -5,9 +5,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agents.base import Agent
-from agents.dialogue import Reply, Turn
-from agents.errors import Unavailable
-from arena.feedback.events import Event, Feedback, Given, Staged, Work
+from agents.dialogue import Message, Reply, Turn
+from arena.feedback.events import Event, Feedback, Given, Staged
 from arena.feedback.floor import Floor, Line, Unsaid, chunks
 from rewards.feedback import rubric_of
 from rewards.pairwise import NO_REPLY, Comparison, Pairwise
@@ -33,21 +32,25 @@ class Contest:
     task: str
     speakers: tuple[str, str]
     """Whose they are."""
+    prompts: tuple[tuple[Message, ...], tuple[Message, ...]]
+    """What each answered, as its speaker saw it."""
 
     def id(self, kind: str) -> str:
         """Of the feedback that compares them."""
         return f"{self.about.id}|{self.other.id}#{kind}"
 
 
-def rewritten(work: Work, kind: str, before: Turn, after: Turn, pair_truncated: bool) -> Paired:
-    """The rewrite, freed of talk about itself, over what it rewrote."""
+def rewritten(
+    prompt: tuple[Message, ...], kind: str, before: Turn, after: Turn, pair_truncated: bool
+) -> Paired:
+    """The rewrite, freed of talk about itself, over what it rewrote; `prompt` is what that answered."""
     clean = clean_rewrite(after.text, before.text)
     if clean.status != "ok":
         return Paired(None, clean.status)
     if after.reply.truncated and not pair_truncated:
         return Paired(None, "truncated")
     chosen = said(after.reply, clean.text)
-    preference = Preference(work.problem.prompt, chosen, before.reply, 1.0, after.id, before.id, kind)
+    preference = Preference(prompt, chosen, before.reply, 1.0, after.id, before.id, kind)
     return Paired(preference, "pair")
 
 
@@ -77,9 +80,10 @@ def compare(
         known: comparisons on record, by the feedback's id.
     """
     done = 0
+    unsaid: list[Unsaid] = []
     for part in chunks(contests, floor.chunk):
         began = time.perf_counter()
-        new = [contest for contest in part if contest.id(kind) not in known]
+        new = [contest for contest in part if _to_be_asked(contest, kind, floor, known)]
         found = pairwise(
             judge,
             [replace(contest.about, other=contest.other.reply) for contest in new],
@@ -89,50 +93,68 @@ def compare(
         )
         done += len(part)
         comparisons = {contest.id(kind): each for contest, each in zip(new, found, strict=True)}
-        ended: list[Unavailable] = []
         for contest in part:
             id = contest.id(kind)
-            if id in known:
-                yield Given(known[id])
-                continue
-            comparison = comparisons[id]
-            lost = comparison.status == NO_REPLY
-            ended += floor.missed(seat, comparison.raw if lost else "")
-            if lost:  # to be asked for again, so that it is no feedback yet
-                yield Unsaid(Line(id, contest.about.id, seat, kind, ()), comparison.raw)
-            else:
-                yield _given(contest, kind, seat, comparison)
+            if (comparison := comparisons.get(id)) and comparison.status == NO_REPLY:
+                unsaid.append(Unsaid(Line(id, contest.about.id, seat, kind, ()), comparison.raw))
+                floor.missed(seat, comparison.raw)
+            elif id not in floor.lost:
+                floor.heard(seat)
+                feedback = known.get(id) or _feedback(contest, kind, seat, comparison)
+                yield _given(contest, feedback)
         yield Staged(f"{kind}s by {seat}", done, len(contests), time.perf_counter() - began)
-        if ended:
-            raise ended[0]
+        if floor.out_of_patience:
+            yield from (replace(each, final=False) for each in unsaid)
+            raise floor.out_of_patience
+    yield from unsaid
 
 
-def _given(contest: Contest, kind: str, seat: str, found: Comparison) -> Given:
-    """A comparison as feedback, with its pair where one is asked for and the orders agree."""
-    better = found.status in ("about", "other")
-    outcome = found.status if found.status in ("tie", "flipped") else "abstained"
-    if better:
-        outcome = "pair" if kind == "preference" else "given"
-    chances = "" if found.probability is None else f"probability {found.probability:.4f} of about; "
-    raw = f"{chances}chose {' then '.join(found.choices)}; {found.raw}"
-    feedback = Feedback(
+def _to_be_asked(contest: Contest, kind: str, floor: Floor, known: Mapping[str, Feedback]) -> bool:
+    """Whether a comparison is not on record, and the answers are not the same."""
+    id = contest.id(kind)
+    return id not in known and id not in floor.lost and not _equal(contest)
+
+
+def _equal(contest: Contest) -> bool:
+    return contest.about.reply.text.split() == contest.other.reply.text.split()
+
+
+def _feedback(contest: Contest, kind: str, seat: str, found: Comparison | None) -> Feedback:
+    """A comparison as feedback; equal answers are a tie that nobody is asked about."""
+    base = Feedback(
         id=contest.id(kind),
         kind=kind,
         about=contest.about.id,
         by=seat,
-        status=found.status,
-        outcome=outcome,
+        status="tie",
+        outcome="equal",
         other=contest.other.id,
-        raw=raw,
     )
-    if outcome != "pair":
+    if found is None:
+        return base
+    outcome = found.status if found.status in ("tie", "flipped") else "abstained"
+    if found.status in ("about", "other"):
+        outcome = "pair" if kind == "preference" else "given"
+    raw = f"chose {' then '.join(found.choices)}; {found.raw}"
+    return replace(base, status=found.status, outcome=outcome, score=found.probability, raw=raw)
+
+
+def _given(contest: Contest, feedback: Feedback) -> Given:
+    """Feedback with its pair, where one is asked for and the orders agree."""
+    if feedback.outcome != "pair":
         return Given(feedback)
+    assert feedback.score is not None, "a comparison that prefers one has a probability"
     cases = (contest.about, contest.other)
-    first = found.status == "about"
+    first = feedback.status == "about"
     chosen, rejected = cases if first else cases[::-1]
-    assert found.probability is not None, "a comparison that prefers one has a probability"
-    margin = abs(2 * found.probability - 1)
+    speaker = contest.speakers[0 if first else 1]
     pair = Preference(
-        contest.about.prompt, chosen.reply, rejected.reply, margin, chosen.id, rejected.id, kind
+        prompt=contest.prompts[0 if first else 1],
+        chosen=chosen.reply,
+        rejected=rejected.reply,
+        margin=abs(2 * feedback.score - 1),
+        chosen_id=chosen.id,
+        rejected_id=rejected.id,
+        kind=feedback.kind,
     )
-    return Given(feedback, pair, contest.speakers[0 if first else 1])
+    return Given(feedback, pair, speaker)

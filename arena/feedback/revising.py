@@ -13,13 +13,15 @@ from agents.base import Agent
 from agents.dialogue import Message, Turn, letters
 from agents.errors import ConfigError
 from arena.feedback.chain import Chain, Comment, Version
-from arena.feedback.events import Event, Feedback, Given, Work
+from arena.feedback.events import TEACHER, Event, Feedback, Given, Work
 from arena.feedback.floor import Floor, Line
 from rewards.rewriting import clean_rewrite
 from rewards.rubric import Rubric, form
 from rewards.stopping import overrule, parse_stop
 
-TEACHER = "teacher"
+_SCORE = re.compile(r"\bscore\b\W*(?:is|of)?\W*\d+(?:\.\d+)?(?:\s*(?:/|out of)\s*10)?", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
+
 SOURCES = ("self", "teacher", "peers")
 
 
@@ -67,9 +69,24 @@ class Revising:
         if self.feedback == "teacher" and TEACHER not in self.floor.seats:
             raise ConfigError("feedback=teacher, and there is none: seat one by agent@teacher=NAME")
         if not self.authors:
-            raise ConfigError("nobody answers: seat an author by agent@agents.NAME=smollm")
+            raise ConfigError("nobody answers: seat an author by +agent@agents.NAME=smollm")
+        if self.feedback == "peers" and self.minimum:
+            raise ConfigError("peers revise max_revisions times, whatever they read: leave min_revisions=0")
         if self.feedback == "peers" and len(self.authors) < 2:
             raise ConfigError("peers read each other's answers: seat two authors or more")
+        form(self.rewrite, **{"answers" if self.feedback == "peers" else "comment": ""})
+        if self.knows_reference and self.feedback != "teacher":
+            raise ConfigError(
+                f"rubric={self.rubric!r} shows the correct answer to whoever gives feedback, which must not "
+                "be the author: set feedback=teacher and agent@teacher=NAME, or rubric=feedback"
+            )
+        if self.feedback != "teacher" and TEACHER in self.floor.seats:
+            raise ConfigError(f"there is a teacher, but feedback={self.feedback}: set feedback=teacher")
+
+    @property
+    def knows_reference(self) -> bool:
+        """Whether whoever gives feedback is shown the correct answer."""
+        return self.feedback != "peers" and "{reference}" in Rubric.load(self.rubric).case
 
     @property
     def authors(self) -> list[str]:
@@ -100,6 +117,10 @@ def revise(plan: Revising, works: Sequence[Work]) -> Generator[Event, None, list
         for seat in plan.authors
         if (id := work.turn_id(plan.number(seat, 0))) in answers and answers[id].text.strip()
     ]
+    if plan.feedback == "peers":
+        for chain in chains:
+            others = any(other.work is chain.work and other is not chain for other in chains)
+            chain.end = "" if others else "no_peers"
     for round in range(1, plan.maximum + 1):
         live = [chain for chain in chains if not chain.end]
         if plan.feedback != "peers":
@@ -129,7 +150,7 @@ def _commented(plan: Revising, live: Sequence[Chain], round: int) -> Generator[E
             continue
         comment = _comment(plan, chain, turn)
         chain.comments.append(comment)
-        if _reveals(turn.text, chain):
+        if plan.knows_reference and comment.goes_on and _reveals(turn.text, chain):
             chain.end = "revealed"
         elif not comment.goes_on:
             chain.end = "stopped" if comment.clear else "unclear"
@@ -155,13 +176,14 @@ def _comment(plan: Revising, chain: Chain, turn: Turn) -> Comment:
 
 
 def _reveals(text: str, chain: Chain) -> bool:
-    """Whether feedback gives away a correct answer that the author has not found."""
+    """Whether feedback that asks for a revision holds the correct answer, its score apart."""
     gold = _words(chain.work.problem.reference)
-    return bool(gold.strip()) and gold in _words(text) and gold not in _words(chain.last.text)
+    return bool(gold.strip()) and gold in _words(_SCORE.sub(" ", text))
 
 
 def _words(text: str) -> str:
-    """The words, with one space around each."""
+    """The words, with one space around each; 1,000 is one word."""
+    text = _THOUSANDS.sub("", text)
     return " ".join(["", *re.findall(r"\w+", text.casefold()), ""])
 
 

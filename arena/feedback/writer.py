@@ -51,7 +51,7 @@ class Writer:
             row = records.turn_row(turn, step=0, model=agent.name, seed=seed)
             self.scribe.append("turns", row)
             if not turn.text.strip():
-                self.scribe.fail(turn.id, "empty_reply", turn.kind, turn.reply.thinking, by=turn.speaker)
+                self.scribe.fail(turn.id, "empty_reply", "reply", turn.reply.thinking, by=turn.speaker)
         if not event.known:
             seats = dict.fromkeys(turn.speaker for turn in event.turns)
             for seat in seats:
@@ -77,7 +77,8 @@ class Writer:
 
     def _unsaid(self, event: Unsaid) -> None:
         line = event.line
-        self.scribe.fail(line.id, "no_reply", line.kind, event.reason, by=line.speaker)
+        what, about = ("no_reply", "reply") if event.final else ("unreached", "reach")
+        self.scribe.fail(line.id, what, about, event.reason, by=line.speaker)
 
     def _measured(self, event: Measured) -> None:
         for turn, nll in zip(event.turns, event.nll, strict=True):
@@ -96,9 +97,9 @@ class Writer:
 
     def _given(self, event: Given) -> None:
         feedback = event.feedback
-        if event.preference:  # before the feedback, from which a continued run cannot make it again
-            self._pair(event.preference, event.speaker, feedback.by)
         self.scribe.append("feedback", rows.feedback_row(feedback))
+        if event.preference:
+            self._pair(event.preference, event.speaker, feedback.by)
         if feedback.outcome == "abstained":
             self.scribe.fail(feedback.id, feedback.status, feedback.kind, feedback.raw, by=feedback.by)
 
