@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from arena.alarms import mean_interval
 from arena.feedback.collect_report import by_kind, group_names, grouped
 from arena.feedback.lengths import words
-from arena.feedback.versions import Recorded, by_revisions, by_seat, recorded
+from arena.feedback.versions import Rated, Recorded, by_revisions, by_seat, recorded
 from arena.report import Tables
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Told apart with any kind of colour blindness (Okabe and Ito 2008)."""
 MARKERS = "osD^vPX"
 BINS = 20
+POINTS = 2.0
+"""Points of the rating that its axis shows at least."""
+TICKS = 4
+"""The most numbers of revisions that are written on an axis."""
 
 
 def draw_collect(tables: Tables, folder: Path) -> list[Path]:
@@ -133,21 +137,46 @@ def _plain_numbers(axis: "Axis") -> None:
 
 def _revisions(chains: Sequence[Recorded]) -> "Figure":
     """Two panels over the number of revisions, a line for each seat."""
-    from matplotlib.ticker import MaxNLocator
-
     figure = _figure()
     left, right = figure.subplots(1, 2)
-    for i, (seat, own) in enumerate(by_seat(chains).items()):
-        versions = by_revisions(own)
-        _line(left, [[each.rating for each in some if each.rating is not None] for some in versions], i, seat)
-        _line(right, [[float(each.words) for each in some] for some in versions], i, seat)
+    versions = {seat: by_revisions(own) for seat, own in by_seat(chains).items()}
+    ratings = {seat: [_ratings(some) for some in own] for seat, own in versions.items()}
+    lengths = {seat: [[float(each.words) for each in some] for some in own] for seat, own in versions.items()}
+    for axes, values in ((left, ratings), (right, lengths)):
+        for i, (seat, own) in enumerate(values.items()):
+            _line(axes, own, i, seat)
+        axes.set_xlabel("revisions")
+        _counted(axes, list(values.values()))
+    _widen(left, POINTS)
     left.set(ylabel="rating (1 to 10), mean and 95 %", title="Rating")
     right.set(ylabel="words, mean and 95 %", title="Length")
-    for axes in (left, right):
-        axes.set_xlabel("revisions")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.legend(frameon=False)
     return figure
+
+
+def _ratings(versions: Sequence[Rated]) -> list[float]:
+    return [each.rating for each in versions if each.rating is not None]
+
+
+def _counted(axes: "Axes", seats: Sequence[Sequence[Sequence[float]]]) -> None:
+    """Ticks at 0, 1, ... revisions, each with the number of values of a seat behind it."""
+    most = max(map(len, seats))
+    places = range(0, most, -(-most // TICKS))
+    counts = [[len(own[place]) for own in seats if len(own) > place] for place in places]
+    axes.set_xticks(places, [f"{place}\n{_n(own)}" for place, own in zip(places, counts, strict=True)])
+
+
+def _n(counts: Sequence[int]) -> str:
+    few, many = min(counts), max(counts)
+    return f"n = {few}" if few == many else f"n = {few} to {many}"
+
+
+def _widen(axes: "Axes", least: float) -> None:
+    """Show at least so much of the y axis: what is less than a point must not look like a cliff."""
+    low, high = axes.get_ylim()
+    spare = (least - (high - low)) / 2
+    if spare > 0:
+        axes.set_ylim(low - spare, high + spare)
 
 
 def _line(axes: "Axes", values: Sequence[Sequence[float]], i: int, label: str) -> None:

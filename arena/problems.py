@@ -231,10 +231,12 @@ def _text(value: object) -> str:
 
 def _first(problems: list[Problem], count: int, where: str) -> list[Problem]:
     _positive(count)
+    if not problems:
+        raise ConfigError(f"{where} holds no problems: add some, or choose another file")
     if count > len(problems):
         raise ConfigError(
-            f"{where} has {len(problems)} distinct problems, {count} were asked for; ask for no more than "
-            "there are, or take a longer file (arena.problems.File) or several (arena.problems.Mixed)"
+            f"{where} has {len(problems)} distinct problems, {count} were asked for: set count="
+            f"{len(problems)} or less, or add problems (problems=file for a file, problems=mixed for several)"
         )
     return problems[:count]
 

@@ -5,6 +5,7 @@
 #   ARENA_VENV          an environment with bin/python; default: .venv of the checkout, else the python in PATH
 #   ARENA_STAGE         folders of weights, with colons between them, to be copied to the node's own disk first:
 #                       a model (it has a config.json), or a folder of models as ARENA_MODELS names one
+#   ARENA_VERB          the command: run (default), collect, revise
 #   ARENA_MAX_RESTARTS  how often a run may be started again; default 20
 #
 # and in those that sbatch reads itself (SBATCH_ACCOUNT, SBATCH_PARTITION, ...).

@@ -117,15 +117,17 @@ _SENTENCE = re.compile(
 _JOINT = re.compile(r";|,? (?=but\b)|, (?=(?:and|so|yet|therefore|thus|hence|however)\b)", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"^[\s,;]*(?:(?:and|but|so|yet|however)\b,?\s*)?", re.IGNORECASE)
 
-_NUMBER = r"(-?\d+(?:\.\d+)?(?:\s*(?:/|out of|[-–])\s*\d+)?)(?![\d/%]|\.\d)"
+_VALUE = r"-?\d+(?:\.\d+)?(?:\s*(?:/|out of|[-–])\s*\d+)?"
+_NUMBER = rf"({_VALUE})(?![\d/%]|\.\d)"
 _SCALE = re.compile(r"(?:on|from) (?:a|the) scale (?:of|from) \d+ ?(?:[-–]|to) ?\d+|\(\d+ ?[-–] ?\d+\)", re.I)
 _NOUN = r"(?:score|rating)"
 _SCORES = (
-    rf"(?:^|[.!?]\s)[*_#> -]{{0,9}}(?:[\w ]{{1,40}} )?{_NOUN}[*_ ]*[:=]\W{{0,9}}?{_NUMBER}",
+    rf"(?:^|[.!?]\s)[*_#> -]{{0,9}}(?:[\w ]{{1,40}} )?{_NOUN}[*_ ]*[:=]\W{{0,9}}?"
+    rf"({_VALUE}(?:\s?%|(?![\d/]|\.\d)))",
     rf"\b(?:scored?|rating|(?:would|will|i|['’]d) (?:\w+ )?rate)\b[^.\n\d]{{0,60}}?{_NUMBER}",
     r"(?<![\d/.])(\d+(?:\.\d+)?\s*(?:/|out of)\s*10)(?![\d/%]|\.\d)",
 )
-"""Where a score stands, from the clearest place to the least clear."""
+"""Where a score stands, from the clearest place, a label, to the least clear."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,11 @@ class _Clause:
 def parse_stop(text: str, truncated: bool = False) -> Stop:
     """What a feedback text says about whether another revision is needed, and its score.
 
-    Statuses: `needed`; `not_needed`; `contradicts` (not needed with a score below `NEEDS_BELOW`, or
-    needed with any other score); `ambiguous` (says both); `absent` (no verdict); `cut_off` (no verdict,
-    and the text was cut at the token limit). Of opposite verdicts the one labelled as such
-    ("Verdict: ...") or in the last sentence counts; if that does not decide, the text is ambiguous.
+    Statuses: `needed`; `not_needed`; `contradicts` (not needed with a score below `NEEDS_BELOW`, needed
+    with any other score, or a verdict beside a labelled score off the scale: "Score: 15"); `ambiguous`
+    (says both); `absent` (no verdict); `cut_off` (no verdict, and the text was cut at the token limit).
+    Of opposite verdicts the one labelled as such ("Verdict: ...") or in the last sentence counts; if
+    that does not decide, the text is ambiguous.
     Advice ("revision is recommended", "please revise", "revision is optional") counts where nothing is
     said of need. Questions, conditions, guesses, code blocks and words merely quoted are no verdicts.
 
@@ -165,14 +168,12 @@ def parse_stop(text: str, truncated: bool = False) -> Stop:
     Returns:
         The status; the score, in 1..10, None where there is none, or two, or one on another scale.
     """
-    score = _score(text)
+    score, off_scale = _score(text)
     said = _said(text)
-    if not said:
-        return Stop("cut_off" if truncated else "absent", score, text)
-    if len(said) > 1:
-        return Stop("ambiguous", score, text)
+    if len(said) != 1:
+        return Stop("ambiguous" if said else "cut_off" if truncated else "absent", score, text)
     needed = True in said
-    if score is not None and needed != (score < NEEDS_BELOW):
+    if off_scale or (score is not None and needed != (score < NEEDS_BELOW)):
         return Stop("contradicts", score, text)
     return Stop("needed" if needed else "not_needed", score, text)
 
@@ -277,21 +278,21 @@ def _read(clause: str, labelled: bool) -> tuple[frozenset[bool], int]:
 def _is_open(match: re.Match[str]) -> bool:
     """Whether the words are a condition, a guess, or merely quoted."""
     before, after = match.string[: match.start()], match.string[match.end() :]
-    quoted = before.count('"') % 2 == 1 and '"' in after
-    if quoted and not _LEADS_TO.search(before):
-        return True
-    return bool(_OPEN.search(before) or _CONDITION.match(after))
+    quoted = before.count('"') % 2 == 1 and '"' in after and not _LEADS_TO.search(before)
+    return bool(quoted or _OPEN.search(before) or _CONDITION.match(after))
 
 
-def _score(text: str) -> float | None:
-    """The score of the clearest place that has one."""
+def _score(text: str) -> tuple[float | None, bool]:
+    """The score of the clearest place that has one, and whether a labelled one is off the scale."""
     rating = parse_rating(text)
     if rating.status != "absent":
-        return rating.value
+        return rating.value, rating.status in {"out_of_range", "other_scale"}
     plain = _SCALE.sub(" ", _FENCE.sub(" ", text))
     for place in _SCORES:
         numbers = re.findall(place, plain, re.IGNORECASE | re.MULTILINE)
         values = {parse_rating(f"[[{number}]]").value for number in numbers}
         if values:
-            return values.pop() if len(values) == 1 else None
-    return None
+            between = any(re.search(r"\d\s*[-–]", number) for number in numbers)
+            off_scale = place == _SCORES[0] and values == {None} and not between
+            return (values.pop() if len(values) == 1 else None), off_scale
+    return None, False

@@ -238,17 +238,18 @@ def problems() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL's own
 def test_sixty_real_prompts_on_real_weights_with_a_teacher_on_a_server(
     smollm2: str, problems: list[str], endpoint: Endpoint, checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
     """End to end: what comes out is read by arena.show, by datasets and by TRL's DPOTrainer unchanged."""
     from agents.families import SmolLM
 
-    chats = Chats(SmolLM(max_new_tokens=64))
+    chats = Chats(SmolLM(max_new_tokens=40))
     endpoint.answer = chats
-    limits = [f"agents.{seat}.max_new_tokens=80" for seat in SEATS]
+    limits = [f"agents.{seat}.max_new_tokens=48" for seat in SEATS]
     settings = [
-        *problems, *remote(endpoint, "teacher.max_new_tokens=64", "teacher.in_flight=32"), *limits,
+        *problems, *remote(endpoint, "teacher.max_new_tokens=40", "teacher.in_flight=32"), *limits,
         "pair_truncated=true", "display=plain", f"teacher.cache={tmp_path / 'replies'}",
     ]  # fmt: skip
     done = run("collect", *settings, cwd=tmp_path)

@@ -12,10 +12,11 @@ from arena.records import failure_row, line
 Row = dict[str, Any]
 
 
-def problem(number: int, group: str, kinds: str, difficulty: float = 1.0) -> Row:
+def problem(number: int, group: str, kinds: str, difficulty: float = 1.0, task: str = "qa") -> Row:
     """A row of `problems.jsonl`."""
     id = f"d{number:04d}"
-    return {"id": id, "dialogue": id, "group": group, "kinds": kinds, "difficulty": difficulty}
+    row: Row = {"id": id, "dialogue": id, "task": task, "group": group, "kinds": kinds}
+    return row | {"difficulty": difficulty}
 
 
 def answer(number: int, speaker: str, nll: float, tokens: int) -> Row:
@@ -93,19 +94,40 @@ def test_outcomes_are_counted_by_group_and_kind() -> None:
         ],
     )
     head, _, easy, unasked, hard = text[text.index("| group") :].split("\n")[:5]
-    assert head.startswith(
-        "| group | kind | problems | asked | pair | tie | flipped | equal | empty | meta |"
+    assert head == (
+        "| group | kind | problems | rows | asked | pair | tie | flipped | equal | empty | meta "
+        "| answer cut | rewrite cut | no reply | abstained | yield (95 %) |"
     )
-    assert easy == "| easy | critique | 2 | 3 | 2 | 0 | 0 | 0 | 0 | 1 | 0 | 0 | 66.7% (20.8% to 93.9%) |"
-    assert unasked == "| easy | refinement | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | none of none |"
-    assert hard.startswith("| hard | preference | 1 | 1 | 0 | 0 | 1 |")
+    zeros = "0 | 0 | 0 | 0"
+    assert easy == f"| easy | critique | 2 | 3 | 3 | 2 | {zeros} | 1 | {zeros} | 66.7% (20.8% to 93.9%) |"
+    assert unasked == f"| easy | refinement | 1 | 0 | 0 | {zeros} | {zeros} | 0 | 0 | none of none |"
+    assert hard.startswith("| hard | preference | 1 | 1 | 1 | 0 | 0 | 1 |")
+    assert "nobody checks it: yield is not quality" in " ".join(text.split())
+
+
+def test_a_cut_answer_is_not_asked_about_and_a_cut_rewrite_was() -> None:
+    """Five rows, three of them asked, one of these with a pair."""
+    text = told(
+        problems=[problem(0, "easy", "critique")],
+        feedback=[
+            given(0, "critique", "truncated", "not_asked"),
+            given(0, "critique", "truncated", "not_asked"),
+            given(0, "critique", "truncated"),
+            given(0, "critique", "no_reply", "no_reply"),
+            given(0, "critique", "pair"),
+        ],
+    )
+    told_of = (
+        "| easy | critique | 1 | 5 | 3 | 1 | 0 | 0 | 0 | 0 | 0 | 2 | 1 | 1 | 0 | 33.3% (6.1% to 79.2%) |"
+    )
+    assert told_of in text
 
 
 def test_an_outcome_nobody_thought_of_has_a_column_too() -> None:
-    """So that the cells sum to what was asked."""
-    text = told(problems=[problem(0, "easy", "critique")], feedback=[given(0, "critique", "no_reply")])
-    assert "| abstained | no_reply | yield" in text
-    assert "| easy | critique | 1 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 1 |" in text
+    """So that the cells sum to the rows."""
+    text = told(problems=[problem(0, "easy", "critique")], feedback=[given(0, "critique", "odd_one")])
+    assert "| abstained | odd one | yield" in text
+    assert f"| easy | critique | 1 | 1 | 1 |{' 0 |' * 10} 1 | 0.0%" in text
 
 
 def test_problems_without_a_group_are_told_last() -> None:
@@ -115,6 +137,19 @@ def test_problems_without_a_group_are_told_last() -> None:
         feedback=[given(0, "critique", "pair"), given(1, "critique", "pair")],
     )
     assert text.index("| easy | critique | 1 | 1 |") < text.index("| no group | critique | 1 | 1 |")
+    assert "| problems of group | qa |\n|---|---|\n| easy | 1 |\n| no group | 1 |\n" in text
+
+
+def test_problems_are_counted_by_group_and_task() -> None:
+    """Every problem is in one cell; where groups get different kinds, their yields are no comparison."""
+    rows = [problem(i, "easy", "critique", 0.5, task) for i, task in enumerate(("qa", "qa", "dialogue"))]
+    rows += [problem(3, "hard", "preference", 2.0, "summary")]
+    text = told(problems=rows)
+    table = "| problems of group | dialogue | qa | summary |\n|---|---|---|---|\n"
+    assert f"{table}| easy | 1 | 2 | 0 |\n| hard | 0 | 0 | 1 |\n" in text
+    assert "yields by kind are\nnot a comparison of kinds" in text
+    same = told(problems=[row | {"kinds": "critique preference"} for row in rows])
+    assert table in same and "comparison of kinds" not in same
 
 
 def test_the_histogram_shows_every_answer() -> None:
@@ -158,16 +193,19 @@ def test_answers_all_equally_difficult_can_be_drawn() -> None:
 
 
 def test_difficulty_that_follows_length_is_warned_of() -> None:
-    """Ada's falls with every token, Bob's does not."""
+    """Ada's falls with every token, Eve's rises, Bob's does neither."""
     tokens = [10, 20, 30, 40, 50]
     levels = {"ada": [5.0, 4.0, 3.0, 2.0, 1.0], "bob": [3.0, 1.0, 5.0, 2.0, 4.0]}
+    levels["eve"] = levels["ada"][::-1]
     rows = [answer(i, seat, own[i], tokens[i]) for seat, own in levels.items() for i in range(5)]
     text = told(problems=[problem(i, "easy", "") for i in range(5)], difficulties=rows)
     assert "| ada with the tokens of its answer | -1.00 | 5 |" in text
     assert "| bob with the tokens of its answer | +0.30 | 5 |" in text
     assert "| ada with bob | -0.30 | 5 |" in text
-    assert "the difficulty of ada's answers goes with their length (ρ = -1.00)" in text
-    assert text.count("**Warning**") == 1
+    too = "the groups differ in length too."
+    assert f"**Warning**: shorter answers of ada count as harder (ρ = -1.00): {too}" in text
+    assert f"**Warning**: longer answers of eve count as harder (ρ = +1.00): {too}" in text
+    assert text.count("**Warning**") == 2
 
 
 def test_a_correlation_that_is_none_is_no_number() -> None:
@@ -191,6 +229,21 @@ def test_flips_and_ties_are_shares_of_what_could_be_read() -> None:
     statuses = ("about", "other", "tie", "flipped", "absent", "cut_off")
     text = told(feedback=[given(i, "preference", "pair", status) for i, status in enumerate(statuses)])
     assert "| preference | 6 | 2 | 25.0% (4.6% to 69.9%) | 25.0% (4.6% to 69.9%) | 4 |" in text
+
+
+def test_comparisons_that_were_not_asked_for_are_not_counted() -> None:
+    """What is compared and what abstained is what the outcomes say of it."""
+    text = told(
+        problems=[problem(0, "hard", "preference")],
+        feedback=[
+            given(0, "preference", "truncated", "not_asked"),
+            given(0, "preference", "abstained", "absent"),
+            given(0, "preference", "equal", "tie"),
+        ],
+    )
+    assert "| hard | preference | 1 | 3 | 2 | 0 | 0 | 0 | 1 | 0 | 0 | 1 | 0 | 0 | 1 | 0.0%" in text
+    assert "| preference | 2 | 1 | 0.0% (0.0% to 79.3%) | 100.0% (20.7% to 100.0%) | 1 |" in text
+    assert "flipped with" not in told(feedback=[given(0, "preference", "truncated", "not_asked")])
 
 
 def test_without_comparisons_nothing_is_said_of_flips() -> None:

@@ -105,6 +105,65 @@ def test_axes_name_their_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ]  # fmt: skip
 
 
+def figure_of(tables: dict[str, list[Row]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    """The axes of ratings and of words, as they are drawn."""
+    from matplotlib.figure import Figure
+
+    seen: list[Figure] = []
+    save = Figure.savefig
+
+    def spy(self: Figure, *arguments: Any, **options: Any) -> None:
+        save(self, *arguments, **options)
+        seen.append(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "savefig", spy)
+        draw_revise(tables, folder)
+    left, right = seen[0].axes
+    return left, right
+
+
+def ticks(axes: Any) -> list[str]:
+    """What is written along the x axis."""
+    return [label.get_text() for label in axes.get_xticklabels()]
+
+
+@pytest.mark.usefixtures("drawing")
+def test_ticks_say_how_many_values_are_behind_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each seat, from the fewest to the most; what is not rated counts for the words alone."""
+    left, right = figure_of(REVISED, tmp_path, monkeypatch)
+    assert ticks(left) == ["0\nn = 1", "1\nn = 1", "2\nn = 0"]
+    assert ticks(right) == ["0\nn = 1", "1\nn = 1", "2\nn = 1"]
+    more = REVISED | {"turns": [*REVISED["turns"], turn(0) | {"id": "d0001.00a", "dialogue": "d0001"}]}
+    assert ticks(figure_of(more, tmp_path, monkeypatch)[1])[0] == "0\nn = 1 to 2"
+
+
+@pytest.mark.usefixtures("drawing")
+def test_many_revisions_do_not_crowd_the_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine versions: every third is named."""
+    tables = {
+        "turns": [turn(n) for n in range(0, 18, 2)],
+        "feedback": [
+            {"kind": "feedback", "about": f"d0000.{n:02d}a", "result": f"d0000.{n + 2:02d}a"}
+            for n in range(0, 16, 2)
+        ],
+    }
+    assert ticks(figure_of(tables, tmp_path, monkeypatch)[1]) == [f"{place}\nn = 1" for place in (0, 3, 6)]
+
+
+@pytest.mark.usefixtures("drawing")
+@pytest.mark.parametrize(("gain", "width"), [(0.1, 2.0), (1.0, 2.0), (4.0, 4.4)])
+def test_the_axis_of_ratings_shows_two_points_or_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gain: float, width: float
+) -> None:
+    """A tenth of a point looks like a tenth of one; what is greater has its own axis."""
+    ratings = [{"id": "d0000.00a", "rating": 4.0}, {"id": "d0000.02a", "rating": 4.0 + gain}]
+    left, _ = figure_of(REVISED | {"verdicts": ratings}, tmp_path, monkeypatch)
+    low, high = left.get_ylim()
+    assert high - low == pytest.approx(width)
+    assert (low + high) / 2 == pytest.approx(4.0 + gain / 2)
+
+
 @pytest.mark.usefixtures("drawing")
 def test_one_value_has_no_interval_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither an endless one nor one of no width."""

@@ -58,6 +58,7 @@ def test_a_revision_writes_chains_and_as_many_revisions_as_are_enforced(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL's own
 def test_a_panel_of_three_is_judged_at_the_end(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """Every seat answers and revises; the best last answer over the worst."""
     folder = checkpoint(families.SMOLLM)
@@ -76,7 +77,9 @@ def test_a_panel_of_three_is_judged_at_the_end(checkpoint: Callable[..., Path], 
     assert Counter(row["speaker"] for row in found["turns"]) == {"ada": 6, "bob": 6, "eve": 6}
     assert [row["number"] for row in _numbered(found["turns"])] == list(range(6))
     panel = [row for row in found["preferences"] if row["kind"] == "panel"]
-    assert len(panel) == 3 and len(found["examples"]) == 3
+    assert len(panel) == len(found["examples"]) >= 1
+    said = [tuple(len(row[side][0]["content"].split()) for side in ("chosen", "rejected")) for row in panel]
+    assert all(chosen > rejected for chosen, rejected in said)
     learns(tmp_path / "runs/panel/examples.jsonl", folder, tmp_path)
     assert "panel" in (tmp_path / "runs/panel/README.md").read_text(encoding="utf-8")
 
@@ -144,7 +147,10 @@ def written(folder: Path) -> int:
         ("feedback=teacher", "there is none: seat one by agent@teacher=NAME"),
         ("feedback=peers", "seat two authors or more"),
         ("min_revisions=5", "min_revisions must be between 0 and max_revisions=2, got 5"),
-        ("rubric=feedback_gold problems.tasks=[dialogue]", "needs a correct answer to every question"),
+        (
+            "feedback=teacher agent@teacher=smollm rubric=feedback_gold problems.tasks=[dialogue]",
+            "needs a correct answer to every question",
+        ),
         ("rubric=feedbak", "no rubric 'feedbak'; shipped are"),
         ("example=all", "example='all' is not known; allowed are chain, last"),
         ("max_revision=2", "unknown key 'max_revision', did you mean 'max_revisions'?"),
@@ -160,17 +166,18 @@ def test_a_mistake_is_answered_in_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL's own
 def test_sixty_real_prompts_on_real_weights_with_a_teacher_on_a_server(
     smollm2: str, problems: list[str], endpoint: Endpoint, checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
     """One revision each, enforced; chains are read by arena.show, by datasets and by TRL unchanged."""
     from agents.families import SmolLM
 
-    endpoint.answer = Chats(SmolLM(max_new_tokens=64))
+    endpoint.answer = Chats(SmolLM(max_new_tokens=40))
     settings = [
         *problems, "feedback=teacher", "agent@teacher=remote", f"teacher.url={endpoint.url}",
-        "teacher.model=tiny", "teacher.max_new_tokens=64", "teacher.in_flight=32", "min_revisions=1",
-        "max_revisions=1", "agents.ada.max_new_tokens=80", "judge.pair_truncated=true", "display=plain",
+        "teacher.model=tiny", "teacher.max_new_tokens=40", "teacher.in_flight=32", "min_revisions=1",
+        "max_revisions=1", "agents.ada.max_new_tokens=48", "judge.pair_truncated=true", "display=plain",
         f"teacher.cache={tmp_path / 'replies'}", "judge.agent=${agents.ada}",
     ]  # fmt: skip
     done = run("revise", *settings, cwd=tmp_path)

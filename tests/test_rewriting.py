@@ -11,36 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards.rewriting import Rewrite, clean_rewrite
+from rewards.rubric import form, neutral
 
 DATA = Path(os.environ.get("ARENA_DATA") or Path(__file__).parents[2] / "shared" / "data")
 ORIGINAL = "Heat pumps are fridges, I think."
 BODY = "A heat pump moves heat.\n\nIt needs some power for that:\n- a compressor\n- a fan"
 PIECES = [
     *("Here is the improved answer:", "Sure!", "Sure,", "Certainly, I apologise.", "Answer:", "**Revised**"),
-    *(
-        "I hope this helps!",
-        "Let me know",
-        "Changes made:",
-        "This revised answer now",
-        "Note: I added",
-        "---",
-    ),
-    *(
-        '"',
-        "“",
-        "”",
-        "```",
-        "```python\n",
-        "\n",
-        "\n\n",
-        " ",
-        ".",
-        ":",
-        "heat",
-        "İ",
-        "ßa",
-        "No changes needed.",
-    ),
+    *("As an AI, I cannot", "Thank you for your feedback.", "I'm sorry."),
+    *("I hope this helps!", "Let me know", "Changes made:", "This revised answer now", "Note: I added"),
+    *('"', "“", "”", "```", "```python\n", "\n", "\n\n", " ", ".", ":", "---", "heat", "İ", "ßa"),
+    "No changes needed.",
 ]
 TEXT = st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join) | st.text(max_size=40)
 """Texts of what rewrites and their wrappings are made of."""
@@ -202,6 +183,91 @@ def test_no_text_is_left(raw: str, status: str) -> None:
 def test_the_same_words_are_no_rewrite(raw: str, original: str, status: str) -> None:
     """Up to case, spacing, punctuation and meta-talk; other operators are other words."""
     assert clean_rewrite(raw, original).status == status
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        f"{BODY}\n\nImprove your own answer with what is right in theirs and missing from yours.",
+        f"{BODY}\n\nThis has no word about the other experts or their answers.",
+        f"{BODY}</answers>",
+        f"eve: {BODY}{neutral('</answers>')}\nHeat pumps cool as well.",
+        f"<Answers> {BODY}",
+        f"{BODY}\n</answers",
+    ],
+)
+def test_a_text_that_repeats_the_request_is_no_rewrite(raw: str) -> None:
+    """Eight of its words in a row or one of its delimiters; but not where the original has them too."""
+    told = form("panel", answers="")
+    assert clean_rewrite(raw, ORIGINAL, told) == Rewrite("", "meta")
+    assert clean_rewrite(raw, ORIGINAL).status == "ok"
+    assert clean_rewrite(f"{raw} Now.", raw, told).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        BODY,
+        "Heat pumps are what other experts improve: what is right in theirs is missing from yours.",
+        "Set a < answers and answers > b.",
+        "<feedback>Good.</feedback>",
+        "The experts gave the same answers. Write the improved answer only.",
+    ],
+)
+def test_words_in_common_with_the_request_do_no_harm(raw: str) -> None:
+    """Fewer than eight in a row, or delimiters of another request."""
+    assert clean_rewrite(raw, ORIGINAL, form("panel", answers="")) == Rewrite(raw, "ok")
+
+
+REFUSALS = [
+    "I'm sorry, but as an AI, I'm not able to provide personal feedback.",
+    "As an AI language model, I cannot rewrite this. Please provide more details.",
+    'As a language model AI, I cannot tell what you mean by "a colon." Could you please give details?',
+    "I’m sorry, but I can’t assist with that request.",
+    "I apologize for the confusion, but I am unable to answer your question.",
+    "I'm sorry, but as an AI, I'm not able to provide personal feedback. I'll not provide any personal "
+    "criticism unless you ask. If you need help with editing, feel free to ask. I'm here to assist you.",
+    "As an AI, I am unable to revise it. However, to give a solution, more information is needed.",
+    "Unfortunately, I cannot help you with this task. Is there anything else?",
+]
+REPLIES = [
+    "You're right, the feedback is not constructive.",
+    "Thank you for your feedback! I will try to do better. Please let me know what you think.",
+    "I appreciate the feedback and agree with it.",
+    "Your feedback is helpful. I'm sorry for the mistake.",
+    "The feedback you gave was too long.",
+    "You're right, the feedback is not constructive. You've already edited the answer. If you want to "
+    "improve on the feedback, you could rephrase the sentence to:",
+]
+
+
+@pytest.mark.parametrize("talk", [*REFUSALS, *REPLIES])
+def test_a_refusal_or_a_reply_to_the_feedback_is_no_answer(talk: str) -> None:
+    """It is meta-talk, and is cut off where an answer follows in another paragraph."""
+    assert clean_rewrite(talk, ORIGINAL) == Rewrite("", "meta")
+    assert clean_rewrite(f"{talk}\n\n{REPLIES[0]}", ORIGINAL) == Rewrite("", "meta")
+    assert clean_rewrite(f"{talk}\n\n{BODY}", ORIGINAL) == Rewrite(BODY, "ok")
+
+
+@pytest.mark.parametrize(
+    ("raw", "original"),
+    [
+        ("I'm sorry, but I can't come on Friday.", ORIGINAL),
+        ("I cannot recommend heat pumps for old houses.", ORIGINAL),
+        ("You're right, heat pumps are fridges.", ORIGINAL),
+        ("The feedback of the thermostat keeps the room warm.", ORIGINAL),
+        ("Thank you for your feedback! A heat pump moves heat.", ORIGINAL),
+        ("Thanks for the feedback: a heat pump moves heat.", ORIGINAL),
+        ("As an AI, I cannot feel heat. A pump moves it.", ORIGINAL),
+        ("As an AI, I cannot feel heat, but a heat pump moves it.", ORIGINAL),
+        ("As an AI, I cannot feel heat, sorry.", "As an AI language model, I can't feel heat."),
+        ("Thank you for your feedback.\n\nWe will mend it.", "Dear customer, thanks for the feedback."),
+        ("Doctors say: I'm sorry, but I can't help with that.", ORIGINAL),
+    ],
+)
+def test_an_answer_in_such_words_stays(raw: str, original: str) -> None:
+    """With content in the same paragraph, in other matters, or where the original speaks like that."""
+    assert clean_rewrite(raw, original) == Rewrite(raw, "ok")
 
 
 @settings(max_examples=500, deadline=None)

@@ -179,13 +179,33 @@ def test_the_last_word_or_a_label_decides(text: str, status: str) -> None:
         (9, NOT_NEEDED, "not_needed"),
         (9, NEEDED, "contradicts"),
         (8.9, NEEDED, "needed"),
-        (85, NOT_NEEDED, "not_needed"),
+        (15, NOT_NEEDED, "contradicts"),
+        (15, NEEDED, "contradicts"),
+        (85, NOT_NEEDED, "contradicts"),
     ],
 )
 def test_a_score_can_contradict_the_verdict(score: float, verdict: str, status: str) -> None:
-    """Below 9 of 10 a revision is needed, from 9 on it is not; a score out of range says nothing."""
+    """Below 9 of 10 a revision is needed, from 9 on it is not; a score off the scale fits neither."""
     assert NEEDS_BELOW == 9
     assert parse_stop(f"Fine.\nScore: {score}\n{verdict}").status == status
+
+
+@pytest.mark.parametrize("score", ["15", "0", "0.5", "-3", "11/10", "85/100", "4/5", "95%", "**12**"])
+@pytest.mark.parametrize("verdict", [NEEDED, NOT_NEEDED])
+def test_a_labelled_score_off_the_scale_spoils_the_verdict(score: str, verdict: str) -> None:
+    """Whichever way it goes, and wherever the score stands; a text without a verdict has none still."""
+    for text in (f"Score: {score}. {verdict} It is clear.", f"Clear.\n\n**Rating:** {score}\n\n{verdict}"):
+        assert parse_stop(text) == Stop("contradicts", None, text)
+    assert parse_stop(f"Score: {score}. It is clear.").status == "absent"
+
+
+@pytest.mark.parametrize(
+    "score",
+    ["It has 85/100.", "Score: 8-9.", "Score: 8. Score: 15.", "15 of 16 dates are right.", "Score: seven."],
+)
+def test_other_numbers_spoil_nothing(score: str) -> None:
+    """Without a label, of a range, or beside a score on the scale, a number does not count as one off it."""
+    assert parse_stop(f"{score} {NOT_NEEDED}").status == "not_needed"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agents import ArenaError
-from arena.feedback.versions import by_revisions, by_seat, recorded
+from arena.feedback.versions import by_revisions, by_seat, cut, ended_by, feedback_on, recorded
 
 Row = dict[str, Any]
 
@@ -94,7 +94,34 @@ def test_a_result_that_is_no_turn_is_an_error() -> None:
         recorded({"turns": [turn("d0.00a", "answer")], "feedback": [into("d0.00a", "d0.02a")]})
 
 
+def test_feedback_is_told_by_the_revisions_before_it() -> None:
+    """Oldest first, whatever the order of rows; comparisons and unknown answers are left out."""
+    turns = [turn("d0.00a", "answer"), turn("d0.02a"), turn("d1.00a", "answer")]
+    after, before = into("d0.02a", ""), into("d0.00a", "d0.02a")
+    rows = [after, before, into("d0.00a", "", "comparison"), into("d9.00a", "")]
+    chains = recorded({"turns": turns, "feedback": rows[:2]})
+    assert feedback_on(chains, rows) == [[(0, before), (1, after)], []]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "end"),
+    [([], "no feedback"), (["revised"], "limit"), (["revised", "unchanged"], "unchanged")],
+)
+def test_a_chain_ends_by_what_came_of_its_last_feedback(outcomes: list[str], end: str) -> None:
+    """After a revision that nobody commented on it is the limit."""
+    assert ended_by([(i, {"outcome": outcome}) for i, outcome in enumerate(outcomes)]) == end
+
+
+def test_what_was_cut_is_known_by_its_finish() -> None:
+    """At the token limit; whatever kind of turn."""
+    turns = [
+        turn(f"d0.{i:02d}a") | {"finish": finish} for i, finish in enumerate(("stop", "length", "length"))
+    ]
+    assert cut({"turns": turns}) == {"d0.01a", "d0.02a"}
+
+
 def test_tables_without_rows_have_no_chains() -> None:
     """And no versions."""
     assert recorded({}) == []
     assert by_revisions([]) == []
+    assert cut({}) == frozenset()

@@ -12,7 +12,10 @@ import numpy as np
 from arena.feedback.lengths import LengthBias, length_bias
 from arena.report import Row, Tables, card, failures, interval, pictures, share, table
 
-OUTCOMES = ("pair", "tie", "flipped", "equal", "empty", "meta", "truncated", "abstained")
+NOT_ASKED = "not_asked"
+"""Status of feedback that nobody was asked for, as the answer was cut at the token limit."""
+CUT = ANSWER_CUT, REWRITE_CUT = "answer cut", "rewrite cut"
+OUTCOMES = ("pair", "tie", "flipped", "equal", "empty", "meta", *CUT, "no_reply", "abstained")
 DECIDED = ("about", "other", "tie", "flipped")
 """Statuses of a comparison whose both orders could be read."""
 NO_GROUP = "no group"
@@ -20,12 +23,19 @@ BINS = 10
 BARS = 60
 """Characters that the bars of one line share."""
 STRONG = 0.5
-"""Rank correlation with length from which difficulty is mostly length."""
+"""Rank correlation with length above which difficulty is said to go with it."""
 
 MEANING = (
     "Difficulty is the mean negative log-likelihood of a student's own answer, in nats per token: how unsure",
     "the model was of its words. It does not say how hard the problem is for people, nor whether the answer",
     "is right, and numbers of different models are not on one scale.",
+    "",
+)
+
+YIELD = (
+    "A row is an answer, or with `preference` two answers that are compared. Asked: all rows but those whose",
+    "answer was cut at the token limit. Yield: pairs of those asked. A rewrite counts as better because it",
+    "is one, nobody checks it: yield is not quality.",
     "",
 )
 
@@ -48,6 +58,7 @@ def collect_report(tables: Tables, conf: str, plots: Sequence[Path] = ()) -> str
         f"{len(feedback)} feedbacks, {len(preferences)} pairs, {len(failed)} failures.",
         "",
         *_outcomes(problems, feedback),
+        *_tasks(problems),
         *_difficulty(problems, tables.get("difficulties", ())),
         *_comparisons(feedback),
         *_lengths(tables),
@@ -60,7 +71,8 @@ def collect_report(tables: Tables, conf: str, plots: Sequence[Path] = ()) -> str
 
 def by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows under their kind, in the order of first sight."""
-    return {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(_kinds(rows))}
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    return {kind: [row for row in rows if row["kind"] == kind] for kind in kinds}
 
 
 def grouped(problems: Sequence[Row]) -> list[Row]:
@@ -76,10 +88,6 @@ def group_names(problems: Sequence[Row]) -> list[str]:
     return sorted(levels, key=lambda group: fmean(levels[group]))
 
 
-def _kinds(rows: Sequence[Row]) -> Iterator[str]:
-    return (row["kind"] for row in rows)
-
-
 def _outcomes(problems: Sequence[Row], feedback: Sequence[Row]) -> list[str]:
     """Group by kind: how many problems and feedbacks, what came of them, and the share that became a pair."""
     if not feedback:
@@ -90,25 +98,54 @@ def _outcomes(problems: Sequence[Row], feedback: Sequence[Row]) -> list[str]:
     counts: dict[tuple[str, str], Counter[str]] = {key: Counter() for key in problems_of}
     for row in feedback:
         key = group_of.get(row["dialogue"], NO_GROUP), row["kind"]
-        counts.setdefault(key, Counter())[row["outcome"]] += 1
+        counts.setdefault(key, Counter())[_came_of(row)] += 1
     columns = [*OUTCOMES, *sorted({outcome for count in counts.values() for outcome in count} - {*OUTCOMES})]
     cells = [
-        (group, kind, problems_of[group, kind], found.total(), *(found[c] for c in columns), _yield(found))
+        (group, kind, problems_of[group, kind], found.total(), *_outcome_cells(found, columns))
         for group in order
         for (of, kind), found in sorted(counts.items())
         if of == group
     ]
-    return table(["group", "kind", "problems", "asked", *columns, "yield (95 %)"], cells)
+    head = ["group", "kind", "problems", "rows", "asked", *columns, "yield (95 %)"]
+    return [*table([column.replace("_", " ") for column in head], cells), *YIELD]
+
+
+def _came_of(row: Row) -> str:
+    """What came of a feedback; a text that was cut is the answer that it is about, or the rewrite."""
+    if row["status"] == NOT_ASKED:
+        return ANSWER_CUT
+    return REWRITE_CUT if row["outcome"] == "truncated" else str(row["outcome"])
+
+
+def _outcome_cells(found: Counter[str], columns: Sequence[str]) -> tuple[object, ...]:
+    asked = found.total() - found[ANSWER_CUT]
+    return asked, *(found[column] for column in columns), share(found["pair"], asked)
+
+
+def _tasks(problems: Sequence[Row]) -> list[str]:
+    """Problems by group and task, and what that means where groups get different kinds of feedback."""
+    if not problems:
+        return []
+    group_of, order = _groups(problems)
+    tasks = sorted({row["task"] for row in problems})
+    counts = Counter((group_of[row["dialogue"]], row["task"]) for row in problems)
+    groups = [group for group in order if group in group_of.values()]
+    cells = [(group, *(counts[group, task] for task in tasks)) for group in groups]
+    lines = table(["problems of group", *tasks], cells)
+    if len({row["kinds"] for row in grouped(problems)}) > 1:
+        lines += [
+            "Groups differ in task, not only in difficulty, and in the kind of feedback: yields by kind are",
+            "not a comparison of kinds, unless groups are drawn by chance (by=chance) or each gets every",
+            "kind (assignment=all).",
+            "",
+        ]
+    return lines
 
 
 def _groups(problems: Sequence[Row]) -> tuple[dict[str, str], list[str]]:
     """The group of each problem, and all groups in order; last what stands for problems without one."""
     group_of = {row["dialogue"]: row["group"] or NO_GROUP for row in problems}
     return group_of, [*group_names(problems), NO_GROUP]
-
-
-def _yield(found: Counter[str]) -> str:
-    return share(found["pair"], found.total())
 
 
 def _difficulty(problems: Sequence[Row], difficulties: Sequence[Row]) -> list[str]:
@@ -195,17 +232,19 @@ def _rho(found: float | None) -> str:
 
 
 def _is_length(seat: str, rho: float) -> str:
+    which = "longer" if rho > 0 else "shorter"
     return (
-        f"**Warning**: the difficulty of {seat}'s answers goes with their length (ρ = {rho:+.2f}). "
-        "Difficulty is the model's uncertainty, and here mostly length."
+        f"**Warning**: {which} answers of {seat} count as harder (ρ = {rho:+.2f}): the groups differ in "
+        "length too."
     )
 
 
 def _comparisons(feedback: Sequence[Row]) -> list[str]:
-    """Ties, and verdicts that the order of the answers turned round."""
+    """Ties, and verdicts that the order of the answers turned round, of what a judge was asked."""
     cells = []
     for kind in ("preference", "comparison"):
-        statuses = Counter(row["status"] for row in feedback if row["kind"] == kind)
+        asked = [row for row in feedback if row["kind"] == kind and row["status"] != NOT_ASKED]
+        statuses = Counter(row["status"] for row in asked)
         n = sum(statuses[status] for status in DECIDED)
         if statuses:
             rates = (share(statuses["flipped"], n), share(statuses["tie"], n))

@@ -109,6 +109,11 @@ def _wanted(
                     yield each, seat, turn
 
 
+def _asked(plan: Gathering, work: Work, turn: Turn) -> tuple[Message, ...]:
+    """What an answer answers, as its speaker saw it."""
+    return work.view(plan.floor.seats[turn.speaker])
+
+
 def _usable(plan: Gathering, turn: Turn) -> bool:
     return plan.pair_truncated or not turn.reply.truncated
 
@@ -200,8 +205,8 @@ def _outcome(
         return Paired(None, "empty")
     if result is None:
         return Paired(None, "no_reply")
-    prompt = work.view(plan.floor.seats[turn.speaker])
-    return rewritten(prompt, kind, turn, result, plan.pair_truncated)
+    told = form(plan.rewrite, comment="") if kind == "critique" else ""
+    return rewritten(_asked(plan, work, turn), kind, turn, result, told, plan.pair_truncated)
 
 
 def _preferences(plan: Gathering, routed: Sequence[Routed], answers: Mapping[str, Turn]) -> Iterator[Event]:
@@ -212,7 +217,7 @@ def _preferences(plan: Gathering, routed: Sequence[Routed], answers: Mapping[str
         for about, other in combinations(own, 2):
             if _usable(plan, about) and _usable(plan, other):
                 work, speakers = each.work, (about.speaker, other.speaker)
-                prompts = tuple(work.view(plan.floor.seats[seat]) for seat in speakers)
+                prompts = (_asked(plan, work, about), _asked(plan, work, other))
                 cases = (work.case(about), work.case(other))
                 contests.append(Contest(*cases, work.problem.task, speakers, prompts))
             else:

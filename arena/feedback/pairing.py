@@ -41,10 +41,19 @@ class Contest:
 
 
 def rewritten(
-    prompt: tuple[Message, ...], kind: str, before: Turn, after: Turn, pair_truncated: bool
+    prompt: tuple[Message, ...], kind: str, before: Turn, after: Turn, told: str, pair_truncated: bool
 ) -> Paired:
-    """The rewrite, freed of talk about itself, over what it rewrote; `prompt` is what that answered."""
-    clean = clean_rewrite(after.text, before.text)
+    """The rewrite, freed of talk about itself, over what it rewrote.
+
+    Args:
+        prompt: what was answered.
+        kind: of the feedback.
+        before: the answer.
+        after: its rewrite.
+        told: the words of the request to rewrite, which are no part of a rewrite.
+        pair_truncated: whether a rewrite that was cut at the token limit counts.
+    """
+    clean = clean_rewrite(after.text, before.text, told)
     if clean.status != "ok":
         return Paired(None, clean.status)
     if after.reply.truncated and not pair_truncated:

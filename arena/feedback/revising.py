@@ -74,7 +74,8 @@ class Revising:
             raise ConfigError("peers revise max_revisions times, whatever they read: leave min_revisions=0")
         if self.feedback == "peers" and len(self.authors) < 2:
             raise ConfigError("peers read each other's answers: seat two authors or more")
-        form(self.rewrite, **{"answers" if self.feedback == "peers" else "comment": ""})
+        if not self.request:  # a form that cannot be had is an error here, before the answers
+            raise ConfigError(f"the form {self.rewrite!r} holds no words to ask an author with")
         if self.knows_reference and self.feedback != "teacher":
             raise ConfigError(
                 f"rubric={self.rubric!r} shows the correct answer to whoever gives feedback, which must not "
@@ -82,6 +83,11 @@ class Revising:
             )
         if self.feedback != "teacher" and TEACHER in self.floor.seats:
             raise ConfigError(f"there is a teacher, but feedback={self.feedback}: set feedback=teacher")
+
+    @property
+    def request(self) -> str:
+        """The words in which an author is asked to revise, without what fills them."""
+        return form(self.rewrite, **{"answers" if self.feedback == "peers" else "comment": ""})
 
     @property
     def knows_reference(self) -> bool:
@@ -236,7 +242,7 @@ def _revised(
         for place in pending:
             if (turn := said.get(ids[place])) is None:
                 continue
-            clean = clean_rewrite(turn.text, before[place].text)
+            clean = clean_rewrite(turn.text, before[place].text, plan.request)
             status[place] = clean.status
             if clean.status == "ok":
                 live[place].versions.append(Version(turn, clean.text))

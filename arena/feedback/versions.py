@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.errors import ArenaError
-from arena.report import Tables
+from arena.report import Row, Tables
 from rewards.rewriting import clean_rewrite
 
 ASKED = ("feedback", "panel")
@@ -65,6 +65,30 @@ def recorded(tables: Tables) -> list[Recorded]:
             rated = tuple(Rated(id, len(text.split()), rating) for id, text, rating in versions)
             found.append(Recorded(row["dialogue"], row["speaker"], rated))
     return found
+
+
+def cut(tables: Tables) -> frozenset[str]:
+    """The ids of the turns that were cut at the token limit."""
+    return frozenset(row["id"] for row in tables.get("turns", ()) if row["finish"] == "length")
+
+
+def feedback_on(chains: Sequence[Recorded], feedback: Sequence[Row]) -> list[list[tuple[int, Row]]]:
+    """For each chain the feedbacks on its versions, oldest first: (revisions before it, row)."""
+    place = {each.id: (i, k) for i, chain in enumerate(chains) for k, each in enumerate(chain.versions)}
+    found: list[list[tuple[int, Row]]] = [[] for _ in chains]
+    for row in feedback:
+        if row["kind"] in ASKED and row["about"] in place:
+            i, revisions = place[row["about"]]
+            found[i].append((revisions, row))
+    return [sorted(rows, key=lambda pair: pair[0]) for rows in found]
+
+
+def ended_by(asked: Sequence[tuple[int, Row]]) -> str:
+    """Why a chain has no further revision, from what `feedback_on` gives of it."""
+    if not asked:
+        return "no feedback"
+    last = str(asked[-1][1]["outcome"])
+    return "limit" if last == "revised" else last
 
 
 def by_seat(chains: Sequence[Recorded]) -> dict[str, list[Recorded]]:
