@@ -86,6 +86,25 @@ def test_both_seats_work_in_every_turn() -> None:
     ]  # fmt: skip
 
 
+def test_three_seats_speak_in_turn_and_are_judged_by_the_one_behind() -> None:
+    """Nothing assumes two: who spoke before is `user` for whoever speaks next, also twice in a row."""
+    seats = ("ada", "bob", "eve")
+    noting = Noting()
+    made = table(seats, turns=4, judge=Judge(noting))
+    events = list(converse(made, dialogues(3, seats)))
+    said = transcripts(events)
+    assert said == {
+        "d0000": ["ada", "bob", "eve", "ada"],
+        "d0001": ["bob", "eve", "ada", "bob"],
+        "d0002": ["eve", "ada", "bob", "eve"],
+    }
+    judges = {event.seat: event.judge for event in events if isinstance(event, Exchanged)}
+    assert judges == {"ada": "bob", "bob": "eve", "eve": "ada"}
+    last = made.seats["ada"].heard[-1]  # type: ignore[attr-defined]
+    assert [message["role"] for message in last] == ["system", "user", "assistant", "user", "user"]
+    assert sorted(event.seat for event in events if isinstance(event, Performed)) == sorted(seats)
+
+
 def test_a_step_with_nobody_to_speak_is_left_out() -> None:
     """One dialogue: the seats speak in turn, and numbers of steps stay those of their places."""
     steps = [event.step for event in converse(table(turns=4), dialogues(1)) if isinstance(event, Exchanged)]
