@@ -163,7 +163,7 @@ def count(number: int, thing: str) -> str:
 
 def _verdict(feedback: Feedback, minimum: int) -> str:
     status = "" if feedback.status == "given" else _words(feedback.status)
-    said = f"cannot be read: {status}" if feedback.status in _UNREADABLE else status
+    said = f"unclear: {status}" if feedback.status in _UNREADABLE else status
     score = "" if feedback.score is None else f"score {feedback.score:g}"
     overruled = f"overruled: the minimum is {count(minimum, 'revision')}" if feedback.overruled else ""
     return ", ".join(filter(None, (said, score, overruled)))

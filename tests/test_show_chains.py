@@ -246,7 +246,7 @@ def test_a_verdict_stands_below_its_feedback(chain: str, capsys: pytest.CaptureF
     assert "      verdict  needed, score 6\n" in text[text.index(" 1  ada") : text.index(" 2  ada")]
     assert "      verdict  not needed, score 9, overruled: the minimum is 2 revisions\n" in text
     end = text[text.index(" 5  ada") :]
-    assert "      verdict  cannot be read: cut off\n" in end
+    assert "      verdict  unclear: cut off\n" in end
     assert "      outcome  the chain ends: the verdict is unclear\n" in end
 
 
