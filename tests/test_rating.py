@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agents import Agent, ConfigError, Message, Reply, Scripted
 from agents.base import Prompt
+from agents.errors import Unavailable
 from rewards.rating import NEUTRAL, Labels, Length, Pattern, Pmi, Random, Text
 from rewards.rubric import Rubric
 from rewards.verdict import Case, Rating
@@ -226,3 +227,25 @@ def test_settings_out_of_range_are_refused() -> None:
         Length(half=-1)
     with pytest.raises(ConfigError, match=r"pattern='\(' is no regular expression: missing \)"):
         Pattern("(")
+
+
+class Flaky(Scripted):
+    """A judge on a server that misses some replies."""
+
+    def outcomes(self, prompts: Sequence[Prompt], **_: object) -> list[Reply | Unavailable]:
+        """A line of the script each; `""` stands for a reply that was missed."""
+        said = [reply.text for [reply] in self.reply(prompts)]
+        return [Reply(text) if text else Unavailable("busy") for text in said]
+
+
+def test_a_judge_that_misses_a_reply_abstains_there() -> None:
+    """The others are rated; what it did is on record."""
+    ratings = Text()(Flaky(["[[7]]", "", "[[3]]"]), [case("one"), case("two"), case("three")], [1, 2, 3])
+    assert [(rating.value, rating.status) for rating in ratings] == [(7, "ok"), (None, "no_reply"), (3, "ok")]
+    assert ratings[1].raw == "busy"
+
+
+def test_a_judge_that_gives_no_reply_at_all_is_out_of_reach() -> None:
+    """Nothing would be judged, and nobody would notice."""
+    with pytest.raises(Unavailable, match="busy"):
+        Text()(Flaky([""]), [case("one"), case("two")], [1, 2])
