@@ -337,3 +337,19 @@ def test_no_example_comes_of_a_chain_that_did_not_end_well() -> None:
     seat = author(lambda answer: NEEDED, lambda number: "answer to question 0")
     _, [chain] = run(revising(lambda answer: "", {"ada": seat}), 1)
     assert chain.end == "unchanged" and example(chain, PROMPT) is None
+
+
+def test_a_judge_is_shown_what_counts_as_said() -> None:
+    """Without "Here is the improved answer", which is on record and taken off; so is whoever gives feedback."""
+    seen: list[str] = []
+
+    def comment(answer: str) -> str:
+        seen.append(answer)
+        return NEEDED
+
+    seat = author(comment, lambda number: f"Here is the improved answer:\n\nwords of round {number}")
+    plan = revising(comment, {"ada": seat}, maximum=2)
+    _, [chain] = run(plan, 1)
+    assert seen == ["answer to question 0", "words of round 1"]
+    assert chain.case(chain.last).reply.text == "words of round 2" and chain.case(chain.last).other is None
+    assert chain.last.turn.text.startswith("Here is the improved answer")

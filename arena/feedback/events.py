@@ -30,11 +30,11 @@ class Work:
         persona = [Message(role="system", content=system)] if system else []
         return (*persona, *self.problem.prompt, *after)
 
-    def case(self, turn: Turn, other: Reply | None = None) -> Case:
-        """An answer to this problem, to be judged."""
+    def case(self, turn: Turn, reply: Reply | None = None) -> Case:
+        """An answer to this problem, to be judged; `reply` where not all that was said counts."""
         problem = self.problem
         return Case(
-            turn.id, problem.question, problem.prompt, turn.reply, other=other, reference=problem.reference
+            turn.id, problem.question, problem.prompt, reply or turn.reply, reference=problem.reference
         )
 
 
