@@ -39,7 +39,7 @@ def collect(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from agents import backbone
     from arena import config, job
     from arena.console import choose
-    from arena.feedback.desk import begin, floor_of, seated, works_of
+    from arena.feedback.desk import begin, floor_of, seated, walk, works_of
     from arena.feedback.gather import gather
     from arena.feedback.rows import COLLECT_TABLES
     from arena.feedback.writer import Writer
@@ -65,12 +65,7 @@ def collect(cfg: "DictConfig", conf: str, folder: Path) -> int:
         kinds = ", ".join(plan.routing.asked)
         begin(files, display, conf, floor, None, "the teacher", f"{len(works)} problems, feedback: {kinds}")
         writer = Writer(Scribe(files, display, stop), floor)
-
-        def work() -> None:
-            for event in gather(plan, works):
-                writer.take(event)
-
-        if not job.carry_out(files, display, conf, "collect", work):
+        if not walk(files, display, conf, "collect", writer, gather(plan, works)):
             return job.STOPPED
         found = _finish(cfg, conf, files, display)
         job.finished(files, display, time.perf_counter() - started, found)
@@ -98,11 +93,11 @@ def _plan(cfg: "DictConfig", files: "RunFolder", floor: "Floor", pairwise: "Pair
 def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display") -> dict[str, str]:
     """Split the pairs, draw, write the report; returns the alarms."""
     from arena.feedback.collect_report import collect_report
+    from arena.feedback.desk import conclude
     from arena.feedback.feedback_alarms import collect_alarms
     from arena.feedback.split import balance, split
     from arena.plots import draw_collect
     from arena.records import line
-    from arena.report import alarmed
     from arena.rundir import replace_text
 
     tables = {name: list(files.rows(name)) for name in files.tables}
@@ -115,13 +110,8 @@ def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display"
         text = b"".join(line(row) for row in tables[name]).decode("utf-8")
         replace_text(files.path / f"{name}.jsonl", text)
     plots = draw_collect(tables, files.path)
-    if not plots:
-        display.say("note", text="no plots: pip install -e '.[plot]' and repeat the command to have them")
     found = collect_alarms(tables)
-    report = "\n".join([collect_report(tables, conf, plots), *alarmed(found)])
-    replace_text(files.path / "README.md", report)
-    for name, text in found.items():
-        display.say("alarm", name=name, text=text)
+    conclude(files, display, collect_report(tables, conf, plots), found, plots)
     return found
 
 

@@ -1,6 +1,6 @@
 """Events of a running job in words, one line each; a few need more."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from arena.progress import Progress, duration
@@ -37,22 +37,20 @@ def extent(start: Fields) -> str:
 
 
 def _start(at: Fields, progress: Progress) -> Lines:
-    again = ", continued from its record" if at["resumed"] else ""
-    yield "start", f"{at['conf']} in {at['folder']}{again}"
-    yield "start", f"{extent(at)}, {count(at['steps'], 'step')}, seed {at['seed']}"
-    for seat, model in at["seats"].items():
-        yield "seat", f"{seat}: {model}{', learns' if seat in at['learners'] else ''}"
-    yield "judge", str(at["judge"])
-    for name, source in at["weights"].items():
-        yield "weights", f"{name}: {source}"
+    yield from _opening(at, f"{extent(at)}, {count(at['steps'], 'step')}, seed {at['seed']}", at["learners"])
 
 
 def _begin(at: Fields, progress: Progress) -> Lines:
+    yield from _opening(at, f"{at['extent']}, seed {at['seed']}", ())
+
+
+def _opening(at: Fields, size: str, learners: Sequence[str]) -> Lines:
+    """What begins, who sits where, who judges, which weights."""
     again = ", continued from its record" if at["resumed"] else ""
     yield "start", f"{at['conf']} in {at['folder']}{again}"
-    yield "start", f"{at['extent']}, seed {at['seed']}"
+    yield "start", size
     for seat, model in at["seats"].items():
-        yield "seat", f"{seat}: {model}"
+        yield "seat", f"{seat}: {model}{', learns' if seat in learners else ''}"
     yield "judge", str(at["judge"])
     for name, source in at["weights"].items():
         yield "weights", f"{name}: {source}"

@@ -41,7 +41,7 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from arena import config, job
     from arena.console import choose
     from arena.feedback.chain import FORMS
-    from arena.feedback.desk import begin, floor_of, seated, works_of
+    from arena.feedback.desk import begin, floor_of, seated, walk, works_of
     from arena.feedback.rows import REVISE_TABLES
     from arena.feedback.writer import Writer
     from arena.rundir import opened
@@ -70,12 +70,7 @@ def revise(cfg: "DictConfig", conf: str, folder: Path) -> int:
         judges = {judging.judge_of(seat)[0] for seat in plan.authors}
         begin(files, display, conf, floor, judging.judge, ", ".join(sorted(judges)), extent)
         writer = Writer(Scribe(files, display, stop), floor, judging.judge.zeta)
-
-        def work() -> None:
-            for event in _events(plan, judging, works):
-                writer.take(event)
-
-        if not job.carry_out(files, display, conf, "revise", work):
+        if not walk(files, display, conf, "revise", writer, _events(plan, judging, works)):
             return job.STOPPED
         found = _finish(cfg, conf, files, display)
         job.finished(files, display, time.perf_counter() - started, found)
@@ -151,21 +146,15 @@ def _range(plan: "Revising") -> str:
 
 def _finish(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display") -> dict[str, str]:
     """Draw, write the report; returns the alarms."""
+    from arena.feedback.desk import conclude
     from arena.feedback.feedback_alarms import revise_alarms
     from arena.feedback.revise_report import revise_report
     from arena.plots import draw_revise
-    from arena.report import alarmed
-    from arena.rundir import replace_text
 
     tables = {name: list(files.rows(name)) for name in files.tables}
     plots = draw_revise(tables, files.path)
-    if not plots:
-        display.say("note", text="no plots: pip install -e '.[plot]' and repeat the command to have them")
     found = revise_alarms(tables, cfg.min_revisions)
-    report = "\n".join([revise_report(tables, conf, cfg.min_revisions, plots), *alarmed(found)])
-    replace_text(files.path / "README.md", report)
-    for name, text in found.items():
-        display.say("alarm", name=name, text=text)
+    conclude(files, display, revise_report(tables, conf, cfg.min_revisions, plots), found, plots)
     return found
 
 

@@ -9,11 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import families
 import pytest
 from chat_server import Chats, Endpoint, completion, serve
+from trainers import one_step
 
 from arena.collect import main
 from arena.feedback.rows import COLLECT_TABLES
@@ -270,17 +270,7 @@ def test_sixty_real_prompts_on_real_weights_with_a_teacher_on_a_server(
 
 
 def trains(file: Path, model: Path, folder: Path) -> None:
-    """One step of TRL's DPOTrainer on a file of pairs, as it is."""
-    from datasets import load_dataset
-    from transformers import AutoTokenizer
+    """One step of TRL's DPOTrainer on a file of pairs."""
     from trl import DPOConfig, DPOTrainer
 
-    data: Any = load_dataset("json", data_files=str(file), split="train", cache_dir=str(folder / "hf"))
-    settings = DPOConfig(
-        output_dir=str(folder / "dpo"), max_steps=1, per_device_train_batch_size=2, report_to="none",
-        use_cpu=True, save_strategy="no", disable_tqdm=True,
-    )  # fmt: skip
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    trainer = DPOTrainer(str(model), args=settings, train_dataset=data, processing_class=tokenizer)
-    trainer.train()
-    assert trainer.state.global_step == 1
+    one_step(DPOTrainer, DPOConfig, file, model, folder)

@@ -13,6 +13,7 @@ import families
 import pytest
 from chat_server import Chats, Endpoint
 from test_collect import endpoint, environment, problems, refused, run, tables, timeless, trains
+from trainers import one_step
 
 from arena.feedback.rows import REVISE_TABLES
 from arena.revise import main
@@ -85,22 +86,12 @@ def test_a_panel_of_three_is_judged_at_the_end(checkpoint: Callable[..., Path], 
 
 
 def learns(file: Path, model: Path, folder: Path) -> None:
-    """One step of TRL's SFTTrainer on a file of examples, as it is; the loss is on the completion alone."""
-    from datasets import load_dataset
-    from transformers import AutoTokenizer
+    """One step of TRL's SFTTrainer on a file of examples; the loss is on the completion alone."""
     from trl import SFTConfig, SFTTrainer
 
-    data: Any = load_dataset("json", data_files=str(file), split="train", cache_dir=str(folder / "hf"))
-    settings = SFTConfig(
-        output_dir=str(folder / "sft"), max_steps=1, per_device_train_batch_size=2, report_to="none",
-        use_cpu=True, save_strategy="no", disable_tqdm=True,
-    )  # fmt: skip
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    trainer = SFTTrainer(str(model), args=settings, train_dataset=data, processing_class=tokenizer)
+    trainer = one_step(SFTTrainer, SFTConfig, file, model, folder)
     [batch] = list(trainer.get_train_dataloader())[:1]
     assert (batch["labels"] == -100).any() and (batch["labels"] != -100).any()
-    trainer.train()
-    assert trainer.state.global_step == 1
 
 
 def _numbered(turns: list[dict[str, Any]]) -> list[dict[str, int]]:

@@ -340,7 +340,7 @@ def test_no_example_comes_of_a_chain_that_did_not_end_well() -> None:
 
 
 def test_a_judge_is_shown_what_counts_as_said() -> None:
-    """Without "Here is the improved answer", which is on record and taken off; so is whoever gives feedback."""
+    """Without "Here is the improved answer", which is on record alone; so is whoever gives feedback."""
     seen: list[str] = []
 
     def comment(answer: str) -> str:

@@ -1,7 +1,8 @@
 """What collecting and revising have in common: problems that are remembered, seats, a beginning."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.base import Agent
@@ -9,10 +10,12 @@ from agents.dialogue import Message
 from agents.errors import ConfigError
 from arena import job, records
 from arena.display import Display
-from arena.feedback.events import TEACHER, Work
+from arena.feedback.events import TEACHER, Event, Work
 from arena.feedback.floor import Floor
+from arena.feedback.writer import Writer
 from arena.problems import Problem, Source
-from arena.rundir import RunFolder
+from arena.report import alarmed
+from arena.rundir import RunFolder, replace_text
 
 if TYPE_CHECKING:
     from rewards.judge import Judge
@@ -67,3 +70,26 @@ def begin(
         weights=identity,
     )
     job.warn_if_unguarded(files, display)
+
+
+def walk(
+    files: RunFolder, display: Display, conf: str, verb: str, writer: Writer, events: Iterable[Event]
+) -> bool:
+    """Write down what comes, to the end or to a stop; whether it came to the end."""
+
+    def work() -> None:
+        for event in events:
+            writer.take(event)
+
+    return job.carry_out(files, display, conf, verb, work)
+
+
+def conclude(
+    files: RunFolder, display: Display, report: str, alarms: Mapping[str, str], plots: Sequence[Path]
+) -> None:
+    """Write the report with its alarms, and show what is to be known at the end."""
+    if not plots:
+        display.say("note", text="no plots: pip install -e '.[plot]' and repeat the command to have them")
+    replace_text(files.path / "README.md", "\n".join([report, *alarmed(alarms)]))
+    for name, text in alarms.items():
+        display.say("alarm", name=name, text=text)
