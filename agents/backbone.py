@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from agents.adapters import Stored
 from agents.attention import Plan
 from agents.engine import Engine
 from agents.errors import ConfigError, Unavailable
@@ -108,6 +109,22 @@ class Backbone:
         # PEFT freezes all but the newest adapter; here any of them may learn.
         for key, parameter in self.model.named_parameters():
             parameter.requires_grad_(".lora_" in key)
+
+    def take_adapter(self, adapter: Stored) -> str:
+        """Put an adapter from the disk on the weights, if it is not there yet; returns its name here.
+
+        Raises:
+            ConfigError: it was made for other weights.
+        """
+        if self._peft is None or adapter.name not in self._peft.peft_config:
+            self.add_adapter(adapter.name, Lora(adapter.rank, adapter.alpha, adapter.targets))
+            state, own = adapter.state(), self.adapter_state(adapter.name)
+            shapes = [{key: tuple(t.shape) for key, t in tensors.items()} for tensors in (state, own)]
+            if shapes[0] != shapes[1]:
+                odd = sorted(shapes[0].items() ^ shapes[1].items())[:1]
+                raise ConfigError(f"{adapter.folder} is no adapter for {self.weights.name}: {odd} differs")
+            self.load_adapter_state(adapter.name, state)
+        return adapter.name
 
     def adapter_parameters(self, name: str) -> list[nn.Parameter]:
         """The trainable parameters of adapter `name`, in a fixed order."""

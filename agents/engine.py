@@ -89,6 +89,8 @@ class Engine(Reader):
             chosen = decoding.pick(logits if len(own) == len(rows) else logits[own], uniform)
             for i, token in zip(own, chosen.tolist(), strict=True):
                 rows[i].said.append(token)
+                if (heard := rows[i].ask.heard) is not None:
+                    heard(rows[i].said)
 
     def _keep(self, row: Row, layers: Layers, hidden: torch.Tensor) -> None:
         """Keep a finished reply for the next turn; its last token was not read."""

@@ -1,7 +1,7 @@
 """Rows in flight: which replies are being written, and where the keys and values of each level lie."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ class Ask:
     """Most new tokens, at least 1."""
     ends: frozenset[int]
     seed: int
+    heard: Callable[[Sequence[int]], object] | None = None
+    """Is given all tokens of a draft so far whenever there is one more; what it raises ends the writing."""
 
 
 @dataclass

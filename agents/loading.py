@@ -11,13 +11,14 @@ from agents.errors import Unavailable
 from agents.quiet import quiet
 
 
-def load_model(folder: Path, precision: str, device: str) -> Any:
+def load_model(folder: Path, precision: str, device: str, attention: str = NAME) -> Any:
     """The causal language model of a folder.
 
     Args:
         folder: with config.json and *.safetensors.
         precision: `nf4`, `bf16` or `fp32`.
         device: `cpu`, `cuda` (all GPUs) or `cuda:N`.
+        attention: our own, which goes by plans, or one of transformers', such as `sdpa`, which goes by masks.
 
     Raises:
         Unavailable: the folder lacks some of the weights.
@@ -27,7 +28,7 @@ def load_model(folder: Path, precision: str, device: str) -> Any:
     options: dict[str, Any] = {
         "dtype": torch.float32 if precision == "fp32" else torch.bfloat16,
         "device_map": "auto" if device == "cuda" and torch.cuda.device_count() > 1 else device,
-        "attn_implementation": NAME,
+        "attn_implementation": attention,
         "use_safetensors": True,
         "local_files_only": True,
     }

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from agents import adapters
 from agents import backbone as backbones
 from agents import decoding as decodings
 from agents.base import Agent, Call, Prompt
@@ -41,6 +43,8 @@ class Local(Agent):
         batch_tokens: tokens that all rows in flight hold together, at least 1; the smallest number
             that agents on the same weights ask for is the one that counts.
         kept_gb: gigabytes of keys and values that stay for the next prompt that begins alike.
+        adapter: a LoRA adapter to speak with: its folder, or the run folder of a learner; `""` for the
+            bare checkpoint. What the agent learns later begins there, and is held against it.
     """
 
     checkpoint: ClassVar[str] = ""
@@ -69,6 +73,7 @@ class Local(Agent):
         max_new_tokens: int = 256,
         batch_tokens: int = 16384,
         kept_gb: float = 1.0,
+        adapter: str = "",
     ) -> None:
         """Take the settings; nothing is loaded."""
         super().__init__(system, max_new_tokens)
@@ -81,8 +86,10 @@ class Local(Agent):
                 f"batch_tokens must be at least 1 and kept_gb at least 0, got {batch_tokens!r}, {kept_gb!r}"
             )
         self.batch_tokens, self.kept_gb = batch_tokens, kept_gb
-        self.adapter = ""
+        self.initial = adapter
         self.updates = 0
+        self._learned = ""
+        self._reference: str | None = None
         self._template: Template | None = None
 
     @property
@@ -92,8 +99,20 @@ class Local(Agent):
 
     @property
     def version(self) -> str:
-        """`adapter@updates`, or `""` for the bare checkpoint."""
-        return f"{self.adapter}@{self.updates}" if self.adapter else ""
+        """`adapter@updates` of what it learns, else its initial adapter, `""` for the bare checkpoint."""
+        return f"{self._learned}@{self.updates}" if self._learned else self.reference
+
+    @property
+    def adapter(self) -> str:
+        """The adapter that speaks, by its name on the weights; `""` for the bare checkpoint."""
+        return self._learned or self.reference
+
+    @property
+    def reference(self) -> str:
+        """The adapter that it began with, which learning is held against; `""` for the bare checkpoint."""
+        if self.initial and self._reference is None:
+            self._reference = self.backbone.take_adapter(adapters.stored(self.initial))
+        return self._reference or ""
 
     @property
     def backbone(self) -> "Backbone":
@@ -141,14 +160,28 @@ class Local(Agent):
         return [vocabulary[token] for token in self.turn_ends if token in vocabulary]
 
     def learn_as(self, adapter: str, lora: "Lora") -> None:
-        """From now on speak with a fresh adapter, to be trained by a learner."""
+        """From now on speak with an adapter to be trained: a fresh one, or a copy of the initial one.
+
+        Raises:
+            ConfigError: the initial adapter has another shape than `lora`.
+        """
+        if self.initial:
+            found = adapters.stored(self.initial)
+            if (found.rank, found.alpha) != (lora.rank, lora.alpha):
+                raise ConfigError(
+                    f"{found.folder} has rank={found.rank} and alpha={found.alpha:g}: learning goes on from "
+                    f"it with the same (train.rank, train.alpha), got {lora.rank} and {lora.alpha:g}"
+                )
+            lora = replace(lora, targets=found.targets)
         self.backbone.add_adapter(adapter, lora)
-        self.adapter, self.updates = adapter, 0
+        if self.reference:
+            self.backbone.load_adapter_state(adapter, self.backbone.adapter_state(self.reference))
+        self._learned, self.updates = adapter, 0
 
     def fixed(self) -> "Local":
-        """This agent on the bare checkpoint: the same weights without the adapter that learns."""
+        """This agent without the adapter that learns: as it began."""
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__, adapter="", updates=0)
+        twin.__dict__.update(self.__dict__, _learned="", updates=0)
         return twin
 
     def reply(

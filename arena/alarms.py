@@ -143,5 +143,6 @@ def raised(
         own = [row for row in steps if row["speaker"] == seat]
         found[f"truncated_{seat}"] = many_are_truncated(own)
         found[f"length_{seat}"] = length_drifts(own)
-        found[f"loss_{seat}"] = loss_is_flat([row for row in metrics if row["speaker"] == seat])
+        pairwise = [row for row in metrics if row["speaker"] == seat and "margin" in row]
+        found[f"loss_{seat}"] = loss_is_flat(pairwise)
     return {name: text for name, text in found.items() if text}

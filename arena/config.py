@@ -27,6 +27,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def register() -> None:
     """Make the schema and every conf known to Hydra."""
     OmegaConf.register_new_resolver("text", read_text, replace=True)
+    OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
         store.store(name, schema)
@@ -38,12 +39,25 @@ def register() -> None:
 def confs(schema: str = "") -> list[str]:
     """The names that `conf=` takes, of the command of a schema or of all."""
     names = sorted(path.stem for path in CONF.glob("*.yaml"))
-    return [name for name in names if not schema or verb_of(name) == SCHEMAS[schema].verb]
+    taken = SCHEMAS[schema].takes or (SCHEMAS[schema].verb,) if schema else ()
+    return [name for name in names if not schema or verb_of(name) in taken]
 
 
 def verb_of(conf: str) -> str:
     """The command that a conf is for."""
     return str(OmegaConf.select(OmegaConf.load(CONF / f"{conf}.yaml"), "verb", default=Common.verb))
+
+
+def _run_name() -> str:
+    """The conf; with a learner that is not the conf's own, that one's name behind it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    chosen: Any = HydraConfig.get().runtime.choices
+    text = OmegaConf.to_container(OmegaConf.load(CONF / f"{chosen.conf}.yaml"))
+    parts = text.get("defaults", []) if isinstance(text, dict) else []
+    named = {str(key): value for part in parts if isinstance(part, dict) for key, value in part.items()}
+    own, given = named.get("train", named.get("override /train")), chosen.get("train")
+    return str(chosen.conf) if given in (own, None) else f"{chosen.conf}-{given}"
 
 
 def read_text(name: str) -> str:

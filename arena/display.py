@@ -15,6 +15,8 @@ KINDS: Mapping[str, str] = {
     "exchanged": "step seat judge exchanges pairs ties abstained truncated rating reward cosine seconds "
     "sample",
     "updated": "step seat pairs loss margin accuracy kl grad_norm seconds",
+    "learned": "step of seat numbers",
+    "evaluated": "step seat numbers",
     "performed": "seat judge rating rated abstained",
     "alarm": "name text",
     "failure": "id what about",

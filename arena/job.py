@@ -3,7 +3,7 @@
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,7 @@ def warn_if_unguarded(files: RunFolder, display: Display) -> None:
 
 def identity(agents: Iterable["Agent"], judge: "Judge | None") -> dict[str, str]:
     """Which weights in which precision: what a continued run must find again."""
+    from agents.adapters import stored
     from agents.backbone import pick_device, pick_precision
     from agents.local import Local
     from agents.weights import resolve
@@ -85,14 +86,18 @@ def identity(agents: Iterable["Agent"], judge: "Judge | None") -> dict[str, str]
             where = pick_device(device)
             source = resolve(checkpoint, revision).source
             found[checkpoint] = f"{source}; {pick_precision(precision, where)} on {where.partition(':')[0]}"
+            if agent.initial:
+                found[agent.initial] = f"adapter {stored(agent.initial).name}"
     if judge and judge.wim is not None:
         found[judge.wim.embedder.checkpoint] = resolve(judge.wim.embedder.checkpoint).source
     return found
 
 
-def finished(files: RunFolder, display: Display, seconds: float, alarms: Mapping[str, str]) -> None:
-    """Write and say that the run is done, and how to read it."""
+def finished(
+    files: RunFolder, display: Display, seconds: float, alarms: Mapping[str, str], hints: Sequence[str] = ()
+) -> None:
+    """Write and say that the run is done, and how to read it: by `hints`, else by arena.show."""
     counts = {name: len(ids) for name, ids in files.ids.items()}
     files.describe(status="done", counts=counts, alarms=dict(alarms))
-    hints = [f"python -m arena.show {files.path}", f"{files.path}/README.md"]
-    display.say("done", folder=str(files.path), seconds=seconds, counts=counts, hints=hints)
+    shown = hints or [f"python -m arena.show {files.path}", f"{files.path}/README.md"]
+    display.say("done", folder=str(files.path), seconds=seconds, counts=counts, hints=list(shown))

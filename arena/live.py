@@ -43,7 +43,7 @@ class Live(Display):
         self._said: tuple[tuple[str, str, str, float | None], ...] = ()
         self._alarms: tuple[tuple[str, str], ...] = ()
         self._last = "nothing yet"
-        self._failure = ""
+        self._failure = self._learned = ""
         self._over = False
         self._region = Region(
             console=self.console, get_renderable=self.drawn, refresh_per_second=2, vertical_overflow="crop"
@@ -65,7 +65,9 @@ class Live(Display):
             self._alarms = (*self._alarms, (fields["name"], fields["text"]))[-ALARMS:]
         elif kind == "failure":
             self._failure = f"{fields['id']} {fields['what']}"
-        elif kind in ("note", "performed"):
+        elif kind == "learned":
+            [(_, self._learned)] = words(kind, fields, self.progress)
+        elif kind in ("note", "performed", "evaluated"):
             self._print(kind, fields)
         elif kind in ("stopped", "done"):
             self._over = True
@@ -129,6 +131,8 @@ class Live(Display):
             yield Text("  ") + Text(one_line(rest, width))
 
     def _warnings(self) -> Iterator[RenderableType]:
+        if self._learned:
+            yield clean(self._learned)
         for name, text in self._alarms:
             yield clean(f"ALARM {name}: {one_line(text, 400)}", "bold red")
 

@@ -105,6 +105,24 @@ def _updated(at: Fields, progress: Progress) -> Lines:
     )
 
 
+def _learned(at: Fields, progress: Progress) -> Lines:
+    of = f" of {at['of']}" if at["of"] else ""
+    yield "learned", f"step {at['step']}{of} {at['seat']}: {_numbers(at['numbers'])}"
+
+
+def _evaluated(at: Fields, progress: Progress) -> Lines:
+    yield "heldout", f"after step {at['step']} {at['seat']}: {_numbers(at['numbers'])}"
+
+
+def _numbers(numbers: Mapping[str, float | int]) -> str:
+    """Names and numbers; a whole number as it is.
+
+    >>> _numbers({"pairs": 8, "loss": 0.69314, "lr": 1e-05})
+    'pairs 8, loss 0.6931, lr 1e-05'
+    """
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
+
+
 def _performed(at: Fields, progress: Progress) -> Lines:
     yield (
         "performed",
@@ -133,6 +151,8 @@ _WORDS: Mapping[str, Callable[[Fields, Progress], Lines]] = {
     "drafted": _drafted,
     "exchanged": _exchanged,
     "updated": _updated,
+    "learned": _learned,
+    "evaluated": _evaluated,
     "performed": _performed,
     "alarm": lambda at, progress: [("ALARM", f"{at['name']}: {at['text']}")],
     "failure": lambda at, progress: [("failure", f"{at['id']}: {at['what']} ({at['about']})")],

@@ -39,6 +39,8 @@ class Exchange:
     preference: Preference | None
     outcome: str
     """`pair`, or why there is none: `abstained`, `truncated`, `scales`, `tie`, `one_draft`."""
+    prompt: tuple[Message, ...] = ()
+    """What the speaker was shown."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Table:
     """Who meets, and by which rules."""
 
     seats: Mapping[str, Agent]
-    """Seat -> agent, in speaking order; at least two."""
+    """Seat -> agent, in speaking order; a dialogue needs two."""
     judge: Judge
     opening: str
     """Asks the opener for its first question; may hold `{topic}`."""
@@ -107,6 +109,10 @@ class Table:
         """What `seat` is shown before it speaks."""
         return dialogue.seen_by(seat, self.seats[seat].system, self.opening)
 
+    def shown(self, dialogue: Dialogue, seat: str) -> tuple[Message, ...]:
+        """What a judge is shown of that: all but the persona."""
+        return tuple(message for message in self.prompt(dialogue, seat) if message["role"] != "system")
+
     def seed_of(self, purpose: str, name: str) -> int:
         """A number that depends on the run's seed, the purpose and the id alone."""
         return seed_of(self.seed, purpose, name)
@@ -131,16 +137,30 @@ def converse(table: Table, dialogues: Sequence[Dialogue]) -> Iterator[Event]:
         due = {seat: [d for d in live.values() if table.speaker(d) == seat] for seat in seats}
         due = {seat: found for seat, found in due.items() if found}
         steps = {seat: turn * len(seats) + seats.index(seat) for seat in due}
-        drafted = _draft(table, due)
-        shares = _shares([sum(len(t.reply.ids) for own in drafts for t in own) for drafts in drafted])
-        for (seat, step), drafts, share in zip(steps.items(), drafted, shares, strict=True):
-            yield Drafted(step, seat, tuple(t for own in drafts for t in own), share)
-        exchanged = list(_exchanged(table, due, steps, drafted))
-        for event in exchanged:
-            live.update({e.dialogue.id: e.dialogue.say(e.said) for e in event.exchanges})
-        yield from exchanged
-        yield Turned(tuple(exchanged))
+        for event in take_turn(table, due, steps):
+            if isinstance(event, Exchanged):
+                live.update({e.dialogue.id: e.dialogue.say(e.said) for e in event.exchanges})
+            yield event
     yield from _performed(table, list(live.values()))
+
+
+def take_turn(
+    table: Table, due: Mapping[str, Sequence[Dialogue]], steps: Mapping[str, int]
+) -> Iterator[Drafted | Exchanged | Turned]:
+    """One turn: each seat drafts in the dialogues that are its due, all are judged, and then they may learn.
+
+    Args:
+        table: who plays.
+        due: seat -> the dialogues in which it is to speak.
+        steps: seat -> the number of its step.
+    """
+    drafted = _draft(table, due)
+    shares = _shares([sum(len(t.reply.ids) for own in drafts for t in own) for drafts in drafted])
+    for (seat, step), drafts, share in zip(steps.items(), drafted, shares, strict=True):
+        yield Drafted(step, seat, tuple(t for own in drafts for t in own), share)
+    exchanged = list(_exchanged(table, due, steps, drafted))
+    yield from exchanged
+    yield Turned(tuple(exchanged))
 
 
 def _shares(parts: Sequence[float]) -> list[float]:
@@ -191,7 +211,7 @@ def _exchanged(
     """What the judges say of each seat's drafts, and what follows from it."""
     cases = {
         seat: [
-            Case(turn.id, dialogue.topic, tuple(table.prompt(dialogue, seat)[1:]), turn.reply)
+            Case(turn.id, dialogue.topic, table.shown(dialogue, seat), turn.reply)
             for dialogue, own in zip(dialogues, drafts, strict=True)
             for turn in own
         ]
@@ -234,7 +254,9 @@ def _exchange(
     if len(drafts) == 1:
         outcome = "one_draft"
     said = max(range(len(drafts)), key=lambda i: _worth(drafts[i], verdicts[i]))
-    return Exchange(dialogue, tuple(drafts), tuple(verdicts), drafts[said], preference, outcome)
+    return Exchange(
+        dialogue, tuple(drafts), tuple(verdicts), drafts[said], preference, outcome, tuple(prompt)
+    )
 
 
 def _worth(turn: Turn, verdict: Verdict) -> tuple[bool, bool, bool, float]:

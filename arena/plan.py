@@ -11,7 +11,7 @@ from rewards.judge import Judge
 
 if TYPE_CHECKING:
     from agents.local import Local
-    from arena.train.online_dpo import OnlineDPO
+    from arena.train.learner import Learner
 
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of one nf4 weight: 4 bits, 8 bits for a scale per 64, 32 per 256 of those (QLoRA, section 3)."""
@@ -91,7 +91,7 @@ def work(
     return Work(turns_of, drafts_of, verdicts_of, judge.rater.asks, judge.wim is not None)
 
 
-def memory(agents: Mapping[str, Agent], judge: Judge, learners: Mapping[str, "OnlineDPO"]) -> list[Part]:
+def memory(agents: Mapping[str, Agent], judge: Judge, learners: Mapping[str, "Learner"]) -> list[Part]:
     """What will lie in memory at once; shared weights are counted once."""
     from agents.local import Local
 

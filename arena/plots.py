@@ -1,7 +1,7 @@
 """Pictures of what came of a run, as PNG files 800 pixels wide. Needs matplotlib, the extra `plot`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from math import isfinite, nan
 from pathlib import Path
@@ -55,6 +55,19 @@ def draw_revise(tables: Tables, folder: Path) -> list[Path]:
     if not chains or not _can_draw():
         return []
     return [_save(_revisions(chains), folder / "ratings_by_revisions.png")]
+
+
+def draw_densities(values: Mapping[str, Sequence[float]], folder: Path) -> list[Path]:
+    """Draw the density of each column of ratings, by a Gaussian kernel, into `folder`.
+
+    Args:
+        values: ratings in 1 to 10 by name; a column that does not vary is a line.
+        folder: where the picture goes.
+
+    Returns:
+        The picture; none without matplotlib.
+    """
+    return [_save(_densities(values), folder / "densities_of_ratings.png")] if _can_draw() else []
 
 
 def _can_draw() -> bool:
@@ -192,3 +205,23 @@ def _line(axes: "Axes", values: Sequence[Sequence[float]], i: int, label: str) -
         capsize=3,
         label=label,
     )
+
+
+def _densities(values: Mapping[str, Sequence[float]]) -> "Figure":
+    """Kernel density estimates, bandwidths by Scott's rule (Scott 1992)."""
+    import numpy as np
+    from scipy.stats import gaussian_kde
+
+    figure, places = _figure(), np.linspace(1, 10, 361)
+    axes = figure.subplots()
+    for (name, own), colour in zip(values.items(), COLOURS, strict=False):
+        if len(set(own)) > 1:
+            density = gaussian_kde(own)(places)
+            axes.plot(places, density, color=colour, label=f"{name} ({len(own)})")
+            axes.fill_between(places, density, color=colour, alpha=0.15, linewidth=0)
+        else:
+            axes.axvline(own[0], color=colour, linestyle="--", label=f"{name}, always {own[0]:g}")
+    axes.set(xlabel="rating (1 to 10)", ylabel="density", title="Ratings", xlim=(1, 10))
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure

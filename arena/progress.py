@@ -69,6 +69,8 @@ class Progress:
             self.started = self.heard
         elif kind == "stage":
             self.stage = (fields["what"], fields["done"], fields["of"])
+        elif kind == "learned" and fields["of"]:
+            self.stage = ("step", fields["step"], fields["of"])
         elif kind in ("drafted", "spoke"):
             if kind == "spoke":
                 self.stage = (fields["what"], fields["done"], fields["of"])

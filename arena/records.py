@@ -7,7 +7,6 @@ a status beside it says so; floats always with a point; times with milliseconds.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from agents.dialogue import Message, Reply, Turn
 from agents.errors import ArenaError
 from arena.loop import Exchange
-from arena.train.online_dpo import Update
+from arena.problems import Problem
+from rewards.scores import SCALE
 from rewards.verdict import Example, Preference, Verdict
 
 Row = dict[str, Any]
@@ -79,9 +79,10 @@ def verdict_row(verdict: Verdict, *, judge: str, about: str, zeta: float, step: 
     """A row of `verdicts.jsonl`; the verdict must have a reward.
 
     A cosine that was not computed is 0.0, with `wim_status` saying why; `controls` says whether the
-    shuffled control could be computed (it needs a second answer).
+    shuffled control could be computed (it needs a second answer). Where the scale is `score`, there is no
+    rating, and the number is 0.0.
     """
-    assert verdict.rating is not None and verdict.reward is not None
+    assert verdict.reward is not None and (verdict.rating is not None) == (verdict.scale != SCALE)
     return {
         "schema": "arena.verdict/1",
         "id": verdict.id,
@@ -89,7 +90,7 @@ def verdict_row(verdict: Verdict, *, judge: str, about: str, zeta: float, step: 
         "about": about,
         "judge": judge,
         "judge_model": verdict.judge,
-        "rating": float(verdict.rating),
+        "rating": float(verdict.rating or 0.0),
         "wim": verdict.wim,
         "wim_status": verdict.wim_status,
         **{key: float(getattr(verdict, key) or 0.0) for key in _WIM_FLOATS},
@@ -110,7 +111,7 @@ def verdict_of(row: Row) -> Verdict:
     return Verdict(
         id=row["id"],
         judge=row["judge_model"],
-        rating=row["rating"],
+        rating=row["rating"] if row["scale"] != SCALE else None,
         wim=row["wim"],
         wim_status=row["wim_status"],
         cosine=row["cosine"] if has_wim else None,
@@ -142,6 +143,12 @@ def failure_row(id: str, what: str, about: str, raw: str, *, by: str, step: int)
 def abstention_of(row: Row) -> Verdict:
     """The abstaining verdict that a row of `failures.jsonl` records."""
     return Verdict(id=row["of"], judge=row["by"], status=row["what"], raw=row["raw"])
+
+
+def problem_of(row: Row) -> Problem:
+    """The problem that was remembered as a row."""
+    prompt = tuple(Message(role=m["role"], content=m["content"]) for m in row["prompt"])
+    return Problem(row["task"], prompt, row["reference"], row["where"])
 
 
 def exchange_row(exchange: Exchange, *, seat: str, judge: str, step: int) -> Row:
@@ -219,14 +226,11 @@ def _spoken(text: str) -> list[Message]:
     return [Message(role="assistant", content=text)]
 
 
-def metrics_row(update: Update, *, seat: str, step: int) -> Row:
-    """A row of `metrics.jsonl`: one update of one seat's adapter."""
-    numbers = {key: float(value) if key != "pairs" else value for key, value in asdict(update).items()}
-    return {
-        "schema": "arena.metrics/1",
-        "id": f"{seat}@{step}",
-        "speaker": seat,
-        "step": step,
-        **numbers,
-        "ts": now(),
-    }
+def metrics_row(
+    numbers: Mapping[str, float | int], *, seat: str, step: int, schema: str = "arena.metrics/1"
+) -> Row:
+    """A row of `metrics.jsonl`, one update of one seat's adapter; or of `evaluations.jsonl`.
+
+    Each learner has numbers of its own, of the same names in all its rows.
+    """
+    return {"schema": schema, "id": f"{seat}@{step}", "speaker": seat, "step": step, **numbers, "ts": now()}

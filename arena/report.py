@@ -8,6 +8,7 @@ from typing import Any
 from arena.alarms import mean_interval
 from arena.intervals import wilson
 from arena.rundir import TABLES, RunFolder
+from rewards.scores import SCALE
 
 Row = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Row]]
@@ -20,7 +21,7 @@ def report(run: RunFolder, conf: str, alarms: Mapping[str, str]) -> str:
     drafts = [row for row in rows["verdicts"] if row["about"] == "draft"]
     with_wim = [row for row in drafts if row["wim_status"] == "ok" and row["controls"]]
     means = {
-        "rating, 1 to 10": [row["rating"] for row in drafts],
+        "rating, 1 to 10": [row["rating"] for row in drafts if row["scale"] != SCALE],
         "reward": [row["reward"] for row in drafts],
         "cosine with what is missing": [row["cosine"] for row in with_wim],
         "control: with another answer's": [row["cosine_shuffled"] for row in with_wim],
@@ -38,7 +39,7 @@ def report(run: RunFolder, conf: str, alarms: Mapping[str, str]) -> str:
             ["judged drafts", "mean ± 95 %", "n"],
             [(label, interval(values, 3), len(values)) for label, values in means.items() if values],
         ),
-        *_learning(rows["metrics"]),
+        *learning(rows["metrics"]),
         *alarmed(alarms),
         *failures(rows["failures"]),
     ]
@@ -94,23 +95,21 @@ def alarmed(alarms: Mapping[str, str]) -> list[str]:
     return ["## Alarms", "", *(found or ["None."]), ""]
 
 
-def _learning(metrics: Sequence[Row]) -> list[str]:
-    """First and last third of each seat's updates: means, never minima."""
-    if not metrics:
-        return []
-    seats = {}
+def learning(metrics: Sequence[Row]) -> list[str]:
+    """First and last third of each learner's updates: means, never minima."""
+    lines = []
     for seat in dict.fromkeys(row["speaker"] for row in metrics):
         own = [row for row in metrics if row["speaker"] == seat]
         third = max(1, len(own) // 3)
-        first, last = own[:third], own[-third:]
-        seats[seat] = (
-            len(own),
-            sum(row["pairs"] for row in own),
-            interval([row["loss"] for row in first], 4),
-            interval([row["loss"] for row in last], 4),
-            interval([row["margin"] for row in last], 4),
-            interval([row["kl"] for row in last], 4),
+        names = [key for key in own[0] if key not in ("schema", "id", "speaker", "step", "ts")]
+        cells = (
+            (
+                name.replace("_", " "),
+                interval([row[name] for row in own[:third]], 4),
+                interval([row[name] for row in own[-third:]], 4),
+            )
+            for name in names
         )
-    head = ["learner", "updates", "pairs"]
-    head += ["loss, first third", "last third", "margin, last third", "KL, last third"]
-    return table(head, [(seat, *cells) for seat, cells in seats.items()])
+        head = [f"{seat}, {len(own)} updates", "first third, mean ± 95 %", "last third"]
+        lines += table(head, cells)
+    return lines

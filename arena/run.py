@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from arena.loop import Table
     from arena.rundir import RunFolder
     from arena.scribe import Stop
-    from arena.train.online_dpo import OnlineDPO
+    from arena.train.learner import Learner
     from rewards.judge import Judge
 
 
@@ -94,7 +94,7 @@ def _play(
     files: "RunFolder",
     table: "Table",
     dialogues: Sequence["Dialogue"],
-    learners: Mapping[str, "OnlineDPO"],
+    learners: Mapping[str, "Learner"],
     display: "Display",
     stop: "Stop",
     cfg: "DictConfig",
@@ -154,13 +154,10 @@ def _dialogues(
 
 
 def _table(cfg: "DictConfig", seats: Mapping[str, "Agent"], judge: "Judge", files: "RunFolder") -> "Table":
-    from arena import records
     from arena.loop import Table
+    from arena.session import on_record
 
-    judged = {row["id"]: records.verdict_of(row) for row in files.rows("verdicts")}
-    judged |= {
-        row["of"]: records.abstention_of(row) for row in files.rows("failures") if row["about"] != "reply"
-    }
+    told, judged = on_record(files)
     return Table(
         seats=seats,
         judge=judge,
@@ -168,7 +165,7 @@ def _table(cfg: "DictConfig", seats: Mapping[str, "Agent"], judge: "Judge", file
         turns=cfg.turns,
         drafts={seat: cfg.drafts if seat in cfg.learners else 1 for seat in seats},
         seed=cfg.seed,
-        told={row["id"]: records.turn_of(row) for row in files.rows("turns")},
+        told=told,
         judged=judged,
     )
 
@@ -178,7 +175,7 @@ def _print_plan(
     conf: str,
     seats: Mapping[str, "Agent"],
     judge: "Judge",
-    learners: Mapping[str, "OnlineDPO"],
+    learners: Mapping[str, "Learner"],
 ) -> int:
     from arena import plan
 
@@ -193,7 +190,7 @@ def _forecast(
     cfg: "DictConfig",
     seats: Mapping[str, "Agent"],
     judge: "Judge",
-    learners: Mapping[str, "OnlineDPO"],
+    learners: Mapping[str, "Learner"],
 ) -> str:
     """How long the run will take, measured before it starts."""
     from arena import pace, plan

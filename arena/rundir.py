@@ -157,16 +157,23 @@ class RunFolder:
         final, scratch = parent / f"step-{step:06d}", parent / "writing"
         if final.exists():
             return False
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        write(scratch)
-        for path in (*scratch.rglob("*"), scratch):
-            _sync(path)
+        _write_folder(scratch, write)
         os.replace(scratch, final)
         _sync(parent)
         for old in sorted(parent.glob("step-??????"))[:-KEEP_CHECKPOINTS]:
             shutil.rmtree(old)
         return True
+
+    def save_folder(self, name: str, write: Callable[[Path], None]) -> None:
+        """Make the folder `name` by `write(folder)`, whole or not at all, in place of one that is there."""
+        final, scratch, old = (self.path / each for each in (name, f".{name}.writing", f".{name}.old"))
+        shutil.rmtree(old, ignore_errors=True)
+        _write_folder(scratch, write)
+        if final.exists():
+            os.replace(final, old)
+        os.replace(scratch, final)
+        _sync(self.path)
+        shutil.rmtree(old, ignore_errors=True)
 
     def close(self) -> None:
         """Release the folder."""
@@ -240,6 +247,15 @@ def replace_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(scratch, path)
+
+
+def _write_folder(scratch: Path, write: Callable[[Path], None]) -> None:
+    """What `write` makes, on the disk, in a folder that is empty before."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    write(scratch)
+    for path in (*scratch.rglob("*"), scratch):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

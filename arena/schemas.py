@@ -1,11 +1,11 @@
 """The settings of each command, as dataclasses: what can be set, and what it means."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
-MAY_CHANGE = ("display", "dry_run", "save_every", "patience")
+MAY_CHANGE = ("display", "dry_run", "save_every", "patience", "report_to")
 """Keys that a continued run may have otherwise than at its start: they change no result."""
 
 HYDRA = {
@@ -19,12 +19,14 @@ HYDRA = {
     "output_subdir": None,
 }
 
-BENCH_HYDRA = HYDRA | {
-    "run": {"dir": "runs/bench-${hydra:runtime.choices.conf}"},
-    "sweep": {"dir": "runs", "subdir": "bench-${hydra:runtime.choices.conf}/${hydra:job.override_dirname}"},
-}
 BENCH_SIZES = {"dialogues": 16, "turns": 6, "drafts": 2}
 """Composed after the conf, whose sizes are those of an experiment."""
+
+
+def _named(folder: str) -> dict[str, Any]:
+    """Hydra's settings with another run folder."""
+    sweep = {"dir": "runs", "subdir": f"{folder.removeprefix('runs/')}/${{hydra:job.override_dirname}}"}
+    return HYDRA | {"run": {"dir": folder}, "sweep": sweep}
 
 
 def _defaults(conf: str, *after: str) -> list[Any]:
@@ -37,6 +39,8 @@ def _defaults(conf: str, *after: str) -> list[Any]:
 class Common:
     """What every command has."""
 
+    takes: ClassVar[tuple[str, ...]] = ()
+    """The verbs whose confs the command takes; default: its own."""
     hydra: Any = field(default_factory=lambda: HYDRA)
     verb: str = "run"
     """The command that a conf is for."""
@@ -95,7 +99,7 @@ class Bench(Run):
     """What a benchmark is made of. `dialogues`, `turns` and `drafts` are its own, whatever the conf says."""
 
     defaults: list[Any] = field(default_factory=lambda: _defaults("smollm_duo", "bench_sizes"))
-    hydra: Any = field(default_factory=lambda: BENCH_HYDRA)
+    hydra: Any = field(default_factory=lambda: _named("runs/bench-${hydra:runtime.choices.conf}"))
     vs: str = ""
     """What to compare with: sequential, trl, llama.cpp, precision; nothing: this engine alone."""
     parts: list[str] = field(default_factory=lambda: ["limits", "loop", "speeds", "learning"])
@@ -188,6 +192,90 @@ class Revise(Feedback):
     """What a chain teaches: chain (answer, feedback, revisions), or last (the last version alone)."""
 
 
+@dataclass
+class Train(Common):
+    """What training an adapter is made of."""
+
+    defaults: list[Any] = field(default_factory=lambda: _defaults("practice"))
+    hydra: Any = field(default_factory=lambda: _named("runs/${run_name:}"))
+    verb: str = "train"
+    persona: str = ""
+    """What the agent is told; nothing by default, since records speak for themselves."""
+    judge: Any = None
+    """Who rewards what the agent writes, for learners that let it write."""
+    train: Any = MISSING
+    """The learner."""
+    data: Any = None
+    """The records that it learns from; for a learner that lets the agent write, its prompts."""
+    heldout: Any = None
+    """The records that it is measured on; null: a share of `data`."""
+    valid: float = 0.1
+    """The share of `data` that is held out where `heldout` is null, in [0, 1)."""
+    problems: Any = None
+    """Where prompts come from, instead of `data`."""
+    count: int = 0
+    """How many prompts; 0: all of `data`, 64 of `problems`."""
+    passes: int = 1
+    """How often each prompt is written to."""
+    batch: int = 8
+    """Prompts of one step."""
+    drafts: int = 4
+    """Texts that are written to each prompt of a step."""
+    save_every: int = 10
+    """Steps between checkpoints of a learner that lets the agent write; others have train.save_every."""
+    report_to: list[str] = field(default_factory=list)
+    """Trackers that get every row of metrics: tensorboard, wandb, trackio, mlflow, comet_ml, ..."""
+    stages: list[str] = field(default_factory=list)
+    """Confs that are trained one after the other instead; arena.evaluate of this conf compares them."""
+    evaluation: Any = None
+    """What arena.evaluate measures."""
+
+
+@dataclass
+class Evaluate(Train):
+    """What measuring an adapter is made of: the conf is the one that trained it."""
+
+    defaults: list[Any] = field(default_factory=lambda: _defaults("critic"))
+    hydra: Any = field(default_factory=lambda: _named("runs/evaluate-${run_name:}"))
+
+
+@dataclass
+class Chat(Train):
+    """What a talk in the terminal is made of: `agents.policy` is who answers."""
+
+    takes: ClassVar[tuple[str, ...]] = ("train", "chat")
+    defaults: list[Any] = field(default_factory=lambda: _defaults("talk"))
+    stream: bool = True
+    """Whether words appear as they are written."""
+
+
+@dataclass
+class Serve(Common):
+    """What a reward server is made of."""
+
+    defaults: list[Any] = field(default_factory=lambda: _defaults("reward_server"))
+    verb: str = "serve"
+    what: str = "reward"
+    """What is served; the word behind the command says the same."""
+    host: str = "127.0.0.1"
+    """Where to listen; off the loopback only with a token in ARENA_SERVE_TOKEN."""
+    port: int = 8008
+    """0 takes a free one."""
+    max_batch: int = 32
+    """Items that the judge is given at once."""
+    wait_ms: float = 10.0
+    """How long a batch waits for company, in milliseconds."""
+    queue: int = 512
+    """Items that may wait; what comes on top is told to come again."""
+    max_items: int = 256
+    """Items of one request."""
+    max_body: int = 1_000_000
+    """Bytes of one request."""
+    timeout: float = 120.0
+    """Seconds that a request may wait for its rewards."""
+
+
 SCHEMAS: dict[str, type[Common]] = {
     "run": Run, "calibration": Calibration, "bench": Bench, "collect": Collect, "revise": Revise,
+    "train": Train, "evaluate": Evaluate, "chat": Chat, "serve": Serve,
 }  # fmt: skip

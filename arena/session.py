@@ -2,17 +2,31 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from agents.dialogue import Turn
 from arena import alarms, records
 from arena.display import Display
 from arena.loop import Drafted, Event, Exchanged, Performed, Table, Turned
 from arena.rundir import RunFolder
 from arena.scribe import Scribe, Stop, Stopped
-from arena.train.online_dpo import OnlineDPO
+from arena.train.errors import Diverged
+from arena.train.learner import Learner
+from arena.train.trackers import Trackers
 from rewards.verdict import Verdict
+
+
+def on_record(files: RunFolder) -> tuple[dict[str, Turn], dict[str, Verdict]]:
+    """(turns by id, verdicts and abstentions by the id of what was judged) that a folder holds."""
+    told = {row["id"]: records.turn_of(row) for row in files.rows("turns")}
+    judged = {row["id"]: records.verdict_of(row) for row in files.rows("verdicts")}
+    judged |= {
+        row["of"]: records.abstention_of(row) for row in files.rows("failures") if row["about"] != "reply"
+    }
+    return told, judged
 
 
 class Session:
@@ -25,20 +39,22 @@ class Session:
         display: what the user sees.
         stop: asked before every row.
         save_every: steps between checkpoints.
+        trackers: who else is told of every row of metrics.
     """
 
     def __init__(
         self,
         run: RunFolder,
         table: Table,
-        learners: Mapping[str, OnlineDPO],
+        learners: Mapping[str, Learner],
         display: Display,
         stop: Stop,
         save_every: int,
+        trackers: Trackers | None = None,
     ) -> None:
         """Continue from the newest checkpoint, if there is one."""
         self.run, self.table, self.learners = run, table, learners
-        self.display, self.save_every = display, save_every
+        self.display, self.save_every, self.trackers = display, save_every, trackers
         self.scribe = Scribe(run, display, stop)
         self.steps, self.verdicts, self.metrics = (
             list(run.rows(t)) for t in ("steps", "verdicts", "metrics")
@@ -63,7 +79,7 @@ class Session:
         """
         try:
             self._take(event)
-        except Stopped:
+        except (Stopped, Diverged):
             self.save(self.trained)
             raise
         self.clock = time.perf_counter()
@@ -181,17 +197,26 @@ class Session:
         learner = self.learners.get(event.seat)
         if learner is None or event.step <= self.trained:
             return
-        update = learner.step([e.preference for e in event.exchanges if e.preference])
+        update = learner.learn(event.exchanges)
         self.trained = event.step
         if update:
-            row = records.metrics_row(update, seat=event.seat, step=event.step)
-            if row["id"] not in self.run.ids["metrics"]:
-                self.run.append("metrics", row)
-                self.metrics.append(row)
-                shown = {key: value for key, value in row.items() if key in UPDATE_FIELDS}
-                self.display.say("updated", step=event.step, seat=event.seat, **shown)
+            self._updated(event, asdict(update))
         if (event.step + 1) % self.save_every == 0:
             self.save(event.step)
+
+    def _updated(self, event: Exchanged, numbers: dict[str, float | int]) -> None:
+        row = records.metrics_row(numbers, seat=event.seat, step=event.step)
+        if row["id"] in self.run.ids["metrics"]:
+            return
+        self.run.append("metrics", row)
+        self.metrics.append(row)
+        if set(UPDATE_FIELDS) <= set(numbers):
+            shown = {key: numbers[key] for key in UPDATE_FIELDS}
+            self.display.say("updated", step=event.step, seat=event.seat, **shown)
+        else:
+            self.display.say("learned", step=event.step, of=0, seat=event.seat, numbers=numbers)
+        if self.trackers:
+            self.trackers.log(event.step, {f"{event.seat}/{name}": value for name, value in numbers.items()})
 
     def _performed(self, event: Performed) -> None:
         step = self.trained

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from agents import Agent, ArenaError, ConfigError, Message, Reply
 from arena import jsonl
+from arena.problems import Problem
 from arena.topic_text import clean_topic
 
-__all__ = ["File", "Made", "Shipped", "Source", "clean_topic"]
+__all__ = ["File", "Made", "Questions", "Shipped", "Source", "clean_topic"]
 
 Source = Callable[[int, int, Mapping[str, Agent]], list[str]]
 """From a count (1 or more), a seed and the agents by seat, to that many distinct topics."""
@@ -30,6 +31,9 @@ KIND = "topic file"
 MAX_WORDS = 60
 """A made sentence of more words is no topic."""
 
+LISTS = ("topics", "themes")
+"""The lists that come with the arena: `topics.txt`, `themes.txt`."""
+
 _HERE = Path(__file__).parent
 
 
@@ -39,9 +43,35 @@ class Shipped:
 
     def __call__(self, count: int, seed: int, agents: Mapping[str, Agent]) -> list[str]:
         """The first `count` topics of the seed's order; ConfigError if there are fewer."""
-        lines = (_HERE / "topics.txt").read_text(encoding="utf-8").splitlines()
-        topics = [line for line in lines if line and not line.startswith("#")]
-        return _first(_shuffled(topics, seed), count, "the shipped list")
+        return _first(_shuffled(_lines("topics"), seed), count, "the shipped list")
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A shipped list as problems: prompts for training, called as the sources of `arena.problems`."""
+
+    of: str = "topics"
+    """`topics`, or `themes` of papers."""
+    form: str = "{}"
+    """What is asked, around the line that stands for `{}`."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.form.count("{}") != 1:
+            raise ConfigError(f"form must hold {{}} once, in place of the topic, got {self.form!r}")
+        if self.of not in LISTS:
+            raise ConfigError(f"of={self.of!r} is no shipped list; there are {', '.join(LISTS)}")
+
+    def __call__(self, count: int, seed: int) -> list[Problem]:
+        """The first `count` lines in the seed's order; ConfigError if there are fewer."""
+        return [
+            Problem(
+                "dialogue",
+                (Message(role="user", content=self.form.replace("{}", line)),),
+                where=f"{self.of}, {line}",
+            )
+            for line in _first(_shuffled(_lines(self.of), seed), count, f"the shipped list of {self.of}")
+        ]
 
 
 @dataclass(frozen=True)
@@ -120,6 +150,12 @@ class Made:
         if seat not in agents:
             raise ConfigError(f"no agent has the seat {seat!r} to make topics; {jsonl.choice(seat, agents)}")
         return seat
+
+
+def _lines(name: str) -> list[str]:
+    """The lines of a shipped list."""
+    lines = (_HERE / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _topic_of(reply: Reply) -> str:

@@ -5,7 +5,7 @@
 #   ARENA_VENV          an environment with bin/python; default: .venv of the checkout, else the python in PATH
 #   ARENA_STAGE         folders of weights, with colons between them, to be copied to the node's own disk first:
 #                       a model (it has a config.json), or a folder of models as ARENA_MODELS names one
-#   ARENA_VERB          the command: run (default), collect, revise
+#   ARENA_VERB          the command: run (default), collect, revise, train, evaluate
 #   ARENA_MAX_RESTARTS  how often a run may be started again; default 20
 #
 # and in those that sbatch reads itself (SBATCH_ACCOUNT, SBATCH_PARTITION, ...).
@@ -56,8 +56,12 @@ find_scratch() {
   mkdir -p "$SLURM_TMPDIR"
   [ -O "$SLURM_TMPDIR" ] && [ ! -L "$SLURM_TMPDIR" ] || fail "$SLURM_TMPDIR is there already and not this job's"
   chmod 700 "$SLURM_TMPDIR"
-  trap 'rm -rf "$SLURM_TMPDIR"' EXIT
+  scratch=$SLURM_TMPDIR
+  trap leave_scratch EXIT
 }
+
+# Removes that folder, if it was made here.
+leave_scratch() { [ -z "${scratch:-}" ] || rm -rf "$scratch"; }
 
 # Weights appear on the node whole or not at all: a job that was killed while copying may run here again.
 stage_weights() {

@@ -103,6 +103,34 @@ class Example:
     """How many revisions the completion holds."""
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Several answers to one prompt, each with its reward: what a listwise learner takes."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    replies: tuple[Reply, ...]
+    """Two or more."""
+    rewards: tuple[float, ...]
+    """One per reply, all on one scale."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """A paper and what its reviewers think of it: what a critic learns from."""
+
+    id: str
+    title: str
+    abstract: str
+    rating: float
+    """In 1..10: one reviewer's, or the mean of several."""
+    review: str = ""
+    """The reviewer's text; `""` where only the rating is known."""
+    venue: str = ""
+    where: str = ""
+    """The file and line that it comes from."""
+
+
 def normalise(rating: float, name: str = "centred") -> float:
     """A rating in 1..10 as R, by one of `NORMALISATIONS`."""
     middle, width = NORMALISATIONS[name]

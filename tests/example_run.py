@@ -5,7 +5,7 @@ With 6 words a text is rated 5.5, so R = 0; with 3 words 4, so R = -1/3. Every c
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -159,7 +159,7 @@ def _record(folder: RunFolder, event: Event, zeta: float) -> None:
             row = exchange_row(exchange, seat=event.seat, judge=event.judge, step=event.step)
             folder.append("exchanges", row)
         if any(exchange.preference for exchange in event.exchanges):
-            update = Update(1, 0.69, 0.0, 0.5, 0.0, 0.0, 0.0, 1.0, 0.1)
+            update = asdict(Update(1, 0.69, 0.0, 0.5, 0.0, 0.0, 0.0, 1.0, 0.1))
             folder.append("metrics", metrics_row(update, seat=event.seat, step=event.step))
 
 

@@ -32,7 +32,7 @@ class Bookkeeper(OnlineDPO):
 
     def step(self, preferences: Sequence[Preference]) -> Update | None:
         """One update per step that has pairs."""
-        return Update(len(preferences), 0.5, 1, 1, 1, 0, 0, 1, 0.1) if preferences else None
+        return Update(len(preferences), 0.5, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.1) if preferences else None
 
     def save(self, folder: Path) -> None:
         """A small file."""

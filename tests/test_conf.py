@@ -18,6 +18,7 @@ from agents import Agent, ConfigError
 from agents.contrastive import Contrastive
 from agents.decoding import Sampling
 from arena.config import CONF, check_names, confs, explain, read_text, register, settings, unknown
+from arena.corpus.reading import Corpus
 from arena.train.online_dpo import OnlineDPO
 from rewards.judge import Judge
 from rewards.pairwise import Pairwise
@@ -27,6 +28,8 @@ PARTS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CON
 
 REQUIRED = {
     "agent/remote": {"url": "http://127.0.0.1:9/v1", "model": "m"},
+    "data/files": {"paths": "[x]"},
+    "judge/reward_model": {"agent.adapter": "x"},
     "problems/file": {"path": "x"},
     "problems/mixed": {"sources": "[{_target_:arena.problems.Shipped}]"},
     "topics/file": {"path": "x", "column": "y"},
@@ -36,6 +39,8 @@ REQUIRED = {
 WEIGHTS = (".safetensors", ".gguf", ".bin", "tokenizer.json")
 FEEDBACK = ("collect", "revise")
 """Commands with confs of their own."""
+SCHEMA_OF = {"problems": "collect", "pairwise": "collect", "data": "train", "evaluation": "evaluate"}
+"""The command that has a group of parts, if it is not `run`."""
 
 _seen: list[str] | None = None
 
@@ -106,10 +111,36 @@ def test_a_conf_of_feedback_builds_without_touching_weights_or_network(schema: s
     assert callable(problems) and isinstance(pairwise, Pairwise)
 
 
+@pytest.mark.parametrize("name", confs("train"))
+def test_a_conf_of_training_builds_without_touching_weights_or_network(name: str) -> None:
+    """The agent, its learner, the judge, and where records come from."""
+    cfg = composed(f"conf={name}", *(["data.paths=[x]"] if name == "learn" else []), schema="train")
+    with watched() as touched:
+        [policy] = [instantiate(part) for part in cfg.agents.values()]
+        learner, judge = instantiate(cfg.train), instantiate(cfg.judge)
+        sources = [instantiate(cfg[key]) for key in ("data", "heldout", "problems")]
+    assert touched == []
+    assert isinstance(policy, Agent)
+    assert hasattr(learner, "fit") != hasattr(learner, "attach")
+    assert judge is None or isinstance(judge, Judge)
+    assert any(source is not None for source in sources)
+    assert all(stage in confs("train") for stage in cfg.stages)
+
+
+@pytest.mark.parametrize("name", ["critic", "king", "summarize", "sentiment"])
+def test_a_conf_that_is_measured_builds_its_evaluation(name: str) -> None:
+    """Without touching weights or network."""
+    cfg = composed(f"conf={name}", schema="evaluate")
+    with watched() as touched:
+        built = instantiate(cfg.evaluation)
+    assert touched == [] and callable(built)
+
+
 def test_every_conf_belongs_to_one_command() -> None:
     """And another command names the one that it is for."""
-    by_verb = [name for schema in ("run", *FEEDBACK) for name in confs(schema)]
-    assert sorted(by_verb) == confs() and confs("bench") == confs("run")
+    by_verb = [name for schema in ("run", *FEEDBACK, "train", "serve") for name in confs(schema)]
+    assert sorted([*by_verb, "talk"]) == confs() and confs("bench") == confs("run")
+    assert confs("evaluate") == confs("train") and confs("chat") == sorted([*confs("train"), "talk"])
     with pytest.raises(ConfigError, match="'panel' is for another command: python -m arena.revise"):
         check_names("run", ["conf=panel"])
 
@@ -121,15 +152,19 @@ def test_a_part_builds_in_its_place(part: str) -> None:
     place = {"agent": "agents.ada", "decoding": "agents.ada.decoding"}.get(group, group)
     at = f"{group}@{place}" if place != group else group
     overrides = [f"{place}.{key}={value}" for key, value in REQUIRED.get(part, {}).items()]
-    schema = "collect" if group in ("problems", "pairwise") else "run"
-    built = instantiate(OmegaConf.select(composed(f"{at}={name}", *overrides, schema=schema), place))
+    schema = SCHEMA_OF.get(group, "run")
+    conf = ["conf=learn"] if group == "data" else []
+    built = instantiate(OmegaConf.select(composed(*conf, f"{at}={name}", *overrides, schema=schema), place))
     kinds: dict[str, Any] = {
         "agent": Agent,
         "decoding": (Sampling, Contrastive),
         "judge": Judge,
-        "train": OnlineDPO,
+        "data": Corpus,
     }
-    assert isinstance(built, kinds[group]) if group in kinds else callable(built)
+    if group == "train":
+        assert hasattr(built, "fit") != hasattr(built, "attach")
+    else:
+        assert isinstance(built, kinds[group]) if group in kinds else callable(built)
 
 
 @pytest.mark.parametrize("name", confs())
@@ -174,7 +209,9 @@ def test_a_prompt_is_found_by_name_or_path(tmp_path: Path) -> None:
 
 def test_an_unknown_prompt_is_refused_with_those_that_there_are() -> None:
     """As rubrics are."""
-    with pytest.raises(ConfigError, match="no text 'export'; shipped are expert, .* or give the path"):
+    with pytest.raises(
+        ConfigError, match="no text 'export'; shipped are colleague, expert, .* or give the path"
+    ):
         read_text("export")
 
 
@@ -227,7 +264,7 @@ def ran(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("learners=[eve]", "unknown seat in learners 'eve'; allowed are ada, bob"),
         ("topics=file", "topics.path"),
         ("topics=file topics.path=gone.jsonl topics.column=a", "cannot read the topic file 'gone.jsonl'"),
-        ("persona=${text:gone}", "no text 'gone'; shipped are expert"),
+        ("persona=${text:gone}", "no text 'gone'; shipped are colleague, expert"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line_and_with_exit_code_2(

@@ -154,7 +154,7 @@ def test_every_kind_has_words() -> None:
     display = Plain(out)
     for kind, fields in KINDS.items():
         known: dict[str, object] = dict.fromkeys(fields.split(), "x") | {"seconds": 1.0, "rating": 1.0}
-        known |= {"counts": {}, "hints": []}
+        known |= {"counts": {}, "hints": [], "numbers": {"loss": 0.5}}
         size = len(out.getvalue())
         display.say(kind, **events.get(kind, known))
         assert len(out.getvalue()) > size, kind

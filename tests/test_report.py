@@ -1,6 +1,7 @@
 """The report of a run: a card that readers understand, means with intervals, controls beside them."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def updated(run: RunFolder, *margins: float) -> None:
     """Add updates of Ada."""
     for step, margin in enumerate(margins):
         update = Update(2, 0.7 - margin, margin, 1.0, 0.0, 0.0, 0.01, 1.0, 0.1)
-        run.append("metrics", metrics_row(update, seat="ada", step=step))
+        run.append("metrics", metrics_row(asdict(update), seat="ada", step=step))
 
 
 def test_the_mean_rating_has_its_interval(run: RunFolder) -> None:
@@ -79,7 +80,10 @@ def test_performances_are_not_mixed_with_drafts(run: RunFolder) -> None:
 def test_learning_is_shown_by_means_of_thirds(run: RunFolder) -> None:
     """Margins 0, 0, .3, .3, .6, .6: the last third is 0.6, its loss 0.1, the first loss 0.7."""
     updated(run, 0.0, 0.0, 0.3, 0.3, 0.6, 0.6)
-    assert "| ada | 6 | 12 | 0.7000 ± 0.0000 | 0.1000 ± 0.0000 | 0.6000 ± 0.0000 |" in report(run, "d", {})
+    text = report(run, "d", {})
+    assert "| ada, 6 updates | first third, mean ± 95 % | last third |" in text
+    assert "| loss | 0.7000 ± 0.0000 | 0.1000 ± 0.0000 |" in text
+    assert "| margin | 0.0000 ± 0.0000 | 0.6000 ± 0.0000 |" in text
 
 
 def test_a_run_without_learners_has_no_table_of_learning(run: RunFolder) -> None:

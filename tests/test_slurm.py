@@ -271,7 +271,7 @@ def test_slurm_takes_the_directives_without_any_option(cluster: Cluster) -> None
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("script", ["jobs/arena.sh", "jobs/env.sh", "tests/slurm.sh"])
+@pytest.mark.parametrize("script", ["jobs/arena.sh", "jobs/env.sh", "jobs/story.sh", "tests/slurm.sh"])
 def test_shellcheck_finds_nothing(script: str) -> None:
     """With what the scripts source."""
     found = shutil.which("shellcheck", path=f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}")
@@ -280,7 +280,7 @@ def test_shellcheck_finds_nothing(script: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("script", ["jobs/arena.sh", "jobs/env.sh"])
+@pytest.mark.parametrize("script", ["jobs/arena.sh", "jobs/env.sh", "jobs/story.sh"])
 def test_job_scripts_name_nothing_of_one_site(script: str) -> None:
     """No account, partition, address or absolute path, but those that every system has."""
     text = (ROOT / script).read_text(encoding="utf-8")

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.base import Agent
-from agents.dialogue import Message
 from agents.errors import ConfigError
 from arena import job, records
 from arena.display import Display
 from arena.feedback.events import TEACHER, Event, Work
 from arena.feedback.floor import Floor
 from arena.feedback.writer import Writer
-from arena.problems import Problem, Source
+from arena.problems import Source
 from arena.report import alarmed
 from arena.rundir import RunFolder, replace_text
 
@@ -31,12 +30,7 @@ def seated(agents: Mapping[str, Agent], teacher: Agent | None) -> dict[str, Agen
 def works_of(files: RunFolder, source: Source, count: int, seed: int) -> list[Work]:
     """The problems of a run: those that it began with, else new ones."""
     rows = files.remember("problems", lambda: [asdict(problem) for problem in source(count, seed)])
-    return [Work(f"d{number:04d}", _problem(row)) for number, row in enumerate(rows)]
-
-
-def _problem(row: records.Row) -> Problem:
-    prompt = tuple(Message(role=m["role"], content=m["content"]) for m in row["prompt"])
-    return Problem(row["task"], prompt, row["reference"], row["where"])
+    return [Work(f"d{number:04d}", records.problem_of(row)) for number, row in enumerate(rows)]
 
 
 def floor_of(files: RunFolder, seats: Mapping[str, Agent], seed: int, chunk: int, patience: int) -> Floor:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from agents.base import Agent
 from agents.errors import ConfigError
+from arena.train.errors import check_finite
+from arena.train.optimizer import adamw
 from rewards.verdict import Preference
 
 if TYPE_CHECKING:
     import torch
 
     from agents.scoring import Pack
+    from arena.loop import Exchange
 
 
 _log = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ class Update:
 
 
 class OnlineDPO:
-    """Trains one seat's LoRA adapter; the reference is the same weights with the adapter off.
+    """Trains one seat's LoRA adapter; the reference is the same weights as they were before.
 
     Args:
         lr: learning rate; adapters want 1e-5 or more.
@@ -106,7 +109,11 @@ class OnlineDPO:
         self.agent = agent
         agent.learn_as(seat, Lora(self.rank, self.alpha, agent.lora_targets, self.seed))
         self.parameters = agent.backbone.adapter_parameters(seat)
-        self.optimizer = _adamw(self.parameters, self.lr)
+        self.optimizer = adamw(self.parameters, self.lr)
+
+    def learn(self, exchanges: Sequence["Exchange"]) -> Update | None:
+        """Learn from the pairs of one step's exchanges."""
+        return self.step([exchange.preference for exchange in exchanges if exchange.preference])
 
     def step(self, preferences: Sequence[Preference]) -> Update | None:
         """Learn from the pairs of one step; no pairs, no update."""
@@ -123,6 +130,7 @@ class OnlineDPO:
         for _ in range(self.epochs):
             sums = self._gradients(preferences, references)
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+            check_finite(self.agent.updates, loss=sums["loss"], gradient=float(norm))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * min(1.0, (self.agent.updates + 1) / max(1, self.warmup))
             self.optimizer.step()
@@ -174,13 +182,13 @@ class OnlineDPO:
         ]
 
     def _reference(self, packs: Sequence[tuple[list[Preference], "Pack"]]) -> list["torch.Tensor"]:
-        """Token log-probabilities of each pack with the adapter off."""
+        """Token log-probabilities of each pack under the reference."""
         import torch
 
         from agents.scoring import completion_logps
 
         backbone = self.agent.backbone
-        with backbone.speaking_as(""), torch.no_grad():
+        with backbone.speaking_as(self.agent.reference), torch.no_grad():
             return [completion_logps(backbone, pack) for _, pack in packs]
 
     def _accumulate(
@@ -241,14 +249,3 @@ class OnlineDPO:
         state: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
         self.optimizer.load_state_dict(state["optimizer"])
         self.agent.updates = state["updates"]
-
-
-def _adamw(parameters: Sequence["torch.nn.Parameter"], lr: float) -> Any:
-    """AdamW without decay; on a GPU with 8-bit states that can leave its memory."""
-    import torch
-
-    if parameters[0].is_cuda:
-        import bitsandbytes
-
-        return bitsandbytes.optim.PagedAdamW8bit(parameters, lr=lr, weight_decay=0.0)
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0)

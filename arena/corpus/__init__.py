@@ -1,0 +1,1 @@
+"""Data for learners: files and run folders, whatever their format, as records."""

@@ -1,0 +1,222 @@
+"""A critic's ratings of papers that it has not seen, against those of people and of trivial critics.
+
+After Critic-IdeaKing's cross-conference validation (`Eval`), with what it lacks: nothing that could not be
+rated is dropped in silence, every error has its interval, and the mean of the training set stands beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean, median
+
+import numpy as np
+
+from agents.dialogue import Reply
+from agents.errors import ConfigError
+from arena import records
+from arena.evaluation import accuracy
+from arena.evaluation.findings import Finding, Report, histogram
+from arena.evaluation.resampling import Interval, Items, Places
+from arena.evaluation.room import BARE, Room
+from rewards.judge import Judge
+from rewards.verdict import Case, Review, Verdict
+
+CRITIC, MEAN, MEDIAN, PEOPLE = "critic", "mean", "median", "people"
+MEASURES = {
+    "MSE": (accuracy.mse, 2),
+    "MAE": (accuracy.mae, 2),
+    "SMAPE, %": (accuracy.smape, 1),
+    "Spearman's rho": (accuracy.spearman, 2),
+    "inflation": (accuracy.inflation, 2),
+}
+ERRORS = ("MSE", "MAE", "SMAPE, %")
+NOTES = (
+    "One item is one review. Intervals are drawn by paper, and differences on the same draws: an error below "
+    "0 there is where the critic is nearer to people than the other.",
+    "mean and median are those of the training set, whatever the paper: a critic that is no better has only "
+    "learned people's habit. Inflation is the mean rating less that of people. A constant has no rank "
+    "correlation.",
+)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper with its reviews, or the form in which a critic sees it."""
+
+    id: str
+    text: str
+    ratings: tuple[float, ...]
+
+
+class Ratings:
+    """Compares predicted with true ratings: MSE, MAE, SMAPE, rank correlation, inflation.
+
+    Args:
+        critic: how papers are rated; without an agent of its own, who was trained is the critic.
+        title: whether the critic sees the title before the abstract, as it was trained.
+        most: held-out papers are those of so many reviews at most; 0: all.
+    """
+
+    tables = ("papers", "verdicts", "failures")
+
+    def __init__(self, critic: Judge, title: bool = False, most: int = 0) -> None:
+        """Take the settings."""
+        self.critic, self.title, self.most = critic, title, most
+
+    def __call__(self, room: Room) -> Report:
+        """Have every held-out paper rated, with what the critic has learned and without.
+
+        Raises:
+            ConfigError: nothing is held out or trained on, or the judge gives scores that are no ratings.
+        """
+        train, held = room.held_out(Review, self.most)
+        if not train:
+            raise ConfigError(
+                "the mean and the median of no training data are not defined: name some by data"
+            )
+        papers = self.papers(held)
+        arms = {CRITIC: self.critic.agent or room.policy}
+        if room.trained and self.critic.agent is None:
+            arms[BARE] = room.speaker("")
+        room.begin(arms, {CRITIC: self.critic}, f"{len(papers)} papers with {len(held)} reviews")
+        for paper in papers:
+            room.scribe.append("papers", paper_row(paper))
+        predicted: dict[str, dict[str, float]] = {}
+        for arm, agent in arms.items():
+            cases = [Case(f"{paper.id}.{arm}", "", (), Reply(paper.text)) for paper in papers]
+            verdicts = room.judged(arm, self.critic, agent, cases)
+            predicted[arm] = _ratings(papers, arm, verdicts)
+        known = [review.rating for review in train]
+        for arm, value in ((MEAN, fmean(known)), (MEDIAN, median(known))):
+            predicted[arm] = dict.fromkeys((paper.id for paper in papers), value)
+        seen = {paper.text for paper in self.papers(train)}
+        return _report(room, papers, predicted, seen)
+
+    def papers(self, reviews: Sequence[Review]) -> list[Paper]:
+        """Reviews by the paper that they are of, in order.
+
+        Raises:
+            ConfigError: a paper has no text, or a rating is out of 1..10.
+        """
+        found: dict[str, list[Review]] = {}
+        for review in reviews:
+            parts = [review.title.strip() if self.title else "", review.abstract.strip()]
+            text = "\n\n".join(filter(None, parts))
+            if not text or not 1 <= review.rating <= 10:
+                raise ConfigError(
+                    f"{review.where or review.id}: a paper needs an abstract, and a rating in 1..10, "
+                    f"found {text[:20]!r} and {review.rating!r}: mend or remove the row"
+                )
+            found.setdefault(text, []).append(review)
+        return [Paper(own[0].id, text, tuple(r.rating for r in own)) for text, own in found.items()]
+
+
+def paper_row(paper: Paper) -> records.Row:
+    """A row of `papers.jsonl`: what people say of a paper."""
+    return {
+        "schema": "arena.paper/1",
+        "id": paper.id,
+        "text": paper.text,
+        "reviews": len(paper.ratings),
+        "ratings": " ".join(f"{rating:g}" for rating in paper.ratings),
+        "rating": float(fmean(paper.ratings)),
+    }
+
+
+def _ratings(papers: Sequence[Paper], arm: str, verdicts: Mapping[str, Verdict]) -> dict[str, float]:
+    """The rating of each paper that got one."""
+    found = {}
+    for paper in papers:
+        verdict = verdicts.get(f"{paper.id}.{arm}")
+        if verdict is None:
+            continue
+        if verdict.rating is None:
+            raise ConfigError(
+                f"{verdict.judge} gives scores, not ratings in 1..10, which people give: "
+                "take a critic that rates (evaluation.critic)"
+            )
+        found[paper.id] = verdict.rating
+    return found
+
+
+def _report(
+    room: Room, papers: Sequence[Paper], predicted: Mapping[str, Mapping[str, float]], seen: set[str]
+) -> Report:
+    """Everything on the reviews of the papers that all arms have rated."""
+    from arena.plots import draw_densities
+
+    rated = [paper for paper in papers if all(paper.id in own for own in predicted.values())]
+    pairs = [(paper.id, rating) for paper in rated for rating in paper.ratings]
+    true = [rating for _, rating in pairs]
+    columns = {arm: [own[id] for id, _ in pairs] for arm, own in predicted.items()}
+    judges = [arm for arm in (CRITIC, BARE) if arm in predicted]
+    counts = {"reviews": sum(len(paper.ratings) for paper in papers), "papers": len(papers)}
+    counts |= {f"rated by {arm}": len(predicted[arm]) for arm in judges}
+    counts |= {"rated by all": len(rated)}
+    shown = {PEOPLE: true} | {arm: columns[arm] for arm in judges}
+    findings = _findings(columns, true, [id for id, _ in pairs], room.seed) if pairs else []
+    return Report(
+        about=f"{room.conf}: ratings of {len(rated)} held-out papers with {len(pairs)} reviews.",
+        findings=tuple(findings),
+        less="critic\nless this",
+        notes=NOTES,
+        counts=counts,
+        bars=histogram(shown, 1, 10) if pairs else (),
+        alarms=alarms(counts, findings, sum(paper.text in seen for paper in papers), judges),
+        plots=tuple(draw_densities(shown, room.scribe.run.path) if pairs else ()),
+    )
+
+
+def _findings(
+    columns: Mapping[str, Sequence[float]], true: Sequence[float], papers: Sequence[str], seed: int
+) -> list[Finding]:
+    """Each measure of each arm, and how much better the critic is."""
+    items, values = Items(papers, seed), {arm: np.array(own) for arm, own in columns.items()}
+    target = np.array(true)
+    found = []
+    for measure, (function, digits) in MEASURES.items():
+
+        def of(arm: str, places: Places, function=function) -> float:  # type: ignore[no-untyped-def]
+            return float(function(values[arm][places], target[places]))
+
+        for arm in columns:
+            difference: Interval | None = None
+            if arm != CRITIC:
+                difference = items.bootstrap(lambda p, arm=arm, of=of: of(CRITIC, p) - of(arm, p))  # type: ignore[misc]
+            against = "" if arm == CRITIC or difference is None else CRITIC
+            found.append(
+                Finding(measure, arm, items.bootstrap(partial(of, arm)), against, difference, digits)
+            )
+    return found
+
+
+def alarms(
+    counts: Mapping[str, int], findings: Sequence[Finding], leaked: int, judges: Sequence[str]
+) -> dict[str, str]:
+    """What speaks against the critic, or against this evaluation of it, by name."""
+    found: dict[str, str] = {}
+    papers = counts["papers"]
+    if leaked:
+        found["leak"] = (
+            f"{leaked} of {papers} held-out papers stand in the training data too: it may remember them"
+        )
+    for arm in judges:
+        if (rated := counts[f"rated by {arm}"]) < papers:
+            found[f"abstained_{arm}"] = (
+                f"{papers - rated} of {papers} papers got no rating by {arm} and are left out of every "
+                "number here; failures.jsonl says why"
+            )
+    if BARE not in judges:
+        found["untrained"] = "no adapter was measured: this is the bare checkpoint, as it was before training"
+    for arm in (MEAN, MEDIAN):
+        gains = {
+            each.measure: each.difference
+            for each in findings
+            if each.arm == arm and each.measure in ERRORS and each.difference
+        }
+        if gains and not any(gain.sign < 0 for gain in gains.values()):
+            found[f"like_{arm}"] = (
+                f"by none of {', '.join(gains)} is the critic nearer to people than the training set's "
+                f"{arm}, which looks at no paper"
+            )
+    return found

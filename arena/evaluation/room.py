@@ -1,0 +1,156 @@
+"""What an evaluation is given: who is measured, on what, where it writes; and the asking common to all."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from agents.base import Agent
+from agents.dialogue import Turn
+from agents.errors import ConfigError
+from arena import records
+from arena.evaluation.findings import Report
+from arena.feedback.floor import Floor, Line, Said, Unsaid, chunks
+from arena.feedback.writer import Writer
+from arena.scribe import Scribe
+from arena.seeds import seed_of
+from rewards.judge import Judge
+from rewards.verdict import Case, Verdict
+
+R = TypeVar("R")
+CHUNK = 32
+"""Cases that are judged, and texts that are asked for, before what came of them is written."""
+PATIENCE = 5
+BARE = "untrained"
+"""The name of the checkpoint without an adapter."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What an evaluation is given.
+
+    Args:
+        conf: the name of what was trained.
+        policy: who was trained, with its adapter.
+        trained: whether it has an adapter.
+        speaker: the same agent with the adapter of another folder, `""` for the bare checkpoint.
+        judge: whom it was trained to please, None where nobody judged.
+        records: the training records and the held-out ones of a kind.
+        seed: of all that is random.
+        scribe: where rows go.
+    """
+
+    conf: str
+    policy: Agent
+    trained: bool
+    speaker: Callable[[str], Agent]
+    judge: Judge | None
+    records: Callable[[type], tuple[Sequence[Any], Sequence[Any]]]
+    seed: int
+    scribe: Scribe
+
+    def held_out(self, kind: type[R], most: int) -> tuple[list[R], list[R]]:
+        """The training records of a kind, and the first `most` (0: all) of the held-out ones.
+
+        Raises:
+            ConfigError: nothing is held out.
+        """
+        train, held = self.records(kind)
+        if not held:
+            raise ConfigError(
+                f"{self.conf} has no held-out {kind.__name__.lower()}s: name some by heldout.paths=[...], "
+                "or hold out a share of the data by valid"
+            )
+        return list(train), list(held[:most] if most else held)
+
+    def begin(self, arms: Mapping[str, Agent], judges: Mapping[str, Judge], extent: str) -> None:
+        """Refuse other weights than those on record, and show what begins.
+
+        Args:
+            arms: who is compared.
+            judges: by what they are called here.
+            extent: how much is measured, in words.
+        """
+        from arena import job
+
+        files, display = self.scribe.run, self.scribe.display
+        third = [judge.agent for judge in judges.values() if judge.agent is not None]
+        identity = job.identity([*arms.values(), *third], None)
+        files.agree("identity", identity)
+        display.say(
+            "begin",
+            conf=self.conf,
+            folder=str(files.path),
+            seats={arm: agent.name for arm, agent in arms.items()},
+            judge="; ".join(f"{name}: {judge}" for name, judge in judges.items()) or "none",
+            extent=extent,
+            seed=self.seed,
+            resumed=any(files.ids.values()),
+            weights=identity,
+        )
+        job.warn_if_unguarded(files, display)
+
+    def judged(self, name: str, judge: Judge, agent: Agent, cases: Sequence[Case]) -> dict[str, Verdict]:
+        """Verdicts by the id of their case; abstentions are on record as failures, and left out.
+
+        Args:
+            name: what the judge is called in this evaluation.
+            judge: how it judges.
+            agent: who judges.
+            cases: what is judged; those on record are not judged again.
+        """
+        run, about = self.scribe.run, f"verdict by {name}"
+        known = {row["id"]: records.verdict_of(row) for row in run.rows("verdicts")}
+        lost = {row["of"] for row in run.rows("failures") if row["id"].endswith(f"#{about}")}
+        new = [case for case in cases if case.id not in known and case.id not in lost]
+        done = len(cases) - len(new)
+        for part in chunks(new, CHUNK):
+            began = time.perf_counter()
+            seeds = [seed_of(self.seed, "judge", case.id.partition(".")[0]) for case in part]
+            found = judge.rate(agent, part, seeds)
+            self.scribe.judged(found, judge=name, about=about, zeta=judge.zeta)
+            known |= {verdict.id: verdict for verdict in found if verdict.reward is not None}
+            done += len(part)
+            seconds = time.perf_counter() - began
+            self.scribe.display.say(
+                "stage", what=f"verdicts by {name}", done=done, of=len(cases), seconds=seconds
+            )
+        return {case.id: known[case.id] for case in cases if case.id in known}
+
+    def said(self, seats: Mapping[str, Agent], lines: Sequence[Line]) -> dict[str, Turn]:
+        """What the seats say, as turns by id; a line that was not said is on record as a failure.
+
+        Raises:
+            Unavailable: a seat cannot be reached.
+        """
+        run = self.scribe.run
+        told = {row["id"]: records.turn_of(row) for row in run.rows("turns")}
+        lost = frozenset(row["of"] for row in run.rows("failures") if row["what"] == "no_reply")
+        floor = _EqualSeeds(seats, self.seed, told, lost, CHUNK, PATIENCE)
+        writer = Writer(self.scribe, floor)
+        found: dict[str, Turn] = {}
+        for event in floor.say("texts", lines):
+            writer.take(event)
+            if isinstance(event, Said):
+                found |= {turn.id: turn for turn in event.turns}
+            else:
+                assert isinstance(event, Unsaid)
+        return found
+
+
+class _EqualSeeds(Floor):
+    """Everybody who is asked the same thing draws the same random numbers: differences are the speakers'."""
+
+    def seed_of(self, purpose: str, id: str) -> int:
+        """A number that depends on the seed, the purpose and the dialogue."""
+        return super().seed_of(purpose, id.partition(".")[0])
+
+
+class Evaluation(Protocol):
+    """Measures what was trained."""
+
+    tables: tuple[str, ...]
+    """What it writes."""
+
+    def __call__(self, room: Room) -> Report:
+        """Measure, writing down every item; what is on record is not done again."""

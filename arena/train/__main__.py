@@ -1,0 +1,109 @@
+"""Train an adapter: from tables, or from what the agent writes to prompts and how that is rewarded.
+
+    python -m arena.train                                         # online DPO on a known optimum
+    python -m arena.train train=ppo                               # the same task by PPO
+    python -m arena.train conf=learn train=dpo data.paths=[runs/by_difficulty]
+    python -m arena.train conf=critic                             # rates abstracts of papers
+    python -m arena.train conf=summarize                          # SFT, reward model, PPO
+
+The run folder is runs/CONF (with a learner that is not the conf's own, runs/CONF-LEARNER); the same command
+again continues a run that was stopped. The adapter is left in its folder `adapter`.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents.errors import ConfigError
+from arena import config
+from arena.command import command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from agents.local import Local
+
+OFFLINE_TABLES: Sequence[str] = ("metrics", "evaluations", "failures")
+"""What a learner from tables writes."""
+NUMBERS = ("seed", "valid", "count", "passes", "batch", "drafts", "save_every")
+"""Settings that a course takes as they are."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    command("train", train, arguments)
+
+
+def train(cfg: "DictConfig", conf: str, folder: Path) -> int:
+    """One training from its composed settings, or one after the other; returns the exit code."""
+    from omegaconf import OmegaConf
+
+    if cfg.stages:
+        return _stages(cfg, conf, folder.parent)
+    OmegaConf.resolve(cfg)
+    from hydra.utils import instantiate
+
+    from agents import backbone
+    from arena import job
+    from arena.console import choose
+    from arena.rundir import TABLES, opened
+    from arena.train.course import Course, train_offline
+    from arena.train.online import train_online
+    from arena.train.trackers import Trackers
+
+    backbone.load.cache_clear()  # another run of this process may have left its adapters on the weights
+    seat, policy = _policy({seat: instantiate(part) for seat, part in cfg.agents.items()})
+    learner = instantiate(cfg.train)
+    tables = OFFLINE_TABLES if hasattr(learner, "fit") else (*TABLES, "evaluations")
+    settings = config.settings(cfg)
+    with (
+        opened(folder, OmegaConf.to_yaml(cfg), settings, tables) as files,
+        choose(cfg.display) as display,
+        job.signals() as stop,
+    ):
+        if files.info().get("status") == "done":
+            display.say("note", text=f"{folder} is trained; its adapter is {folder / 'adapter'}")
+            return 0
+        with closing(Trackers(cfg.report_to, folder, settings)) as trackers:
+            course = Course(
+                conf, files, display, stop, trackers, seat, policy, learner,
+                judge=instantiate(cfg.judge),
+                data=instantiate(cfg.data),
+                heldout=instantiate(cfg.heldout),
+                problems=instantiate(cfg.problems),
+                **{key: cfg[key] for key in NUMBERS},
+            )  # fmt: skip
+            return train_offline(course) if hasattr(learner, "fit") else train_online(course)
+
+
+def _stages(cfg: "DictConfig", conf: str, root: Path) -> int:
+    """Train one conf after the other, each in its own folder; what is done is not done again."""
+    from hydra import compose
+    from hydra.core.hydra_config import HydraConfig
+
+    given = [word for word in HydraConfig.get().overrides.task if not word.startswith("conf=")]
+    for name in cfg.stages:
+        if code := train(compose("train", overrides=[f"conf={name}", *given]), name, root / name):
+            return code
+    if cfg.display not in ("json", "quiet"):
+        print(f"all stages are trained; compare them: python -m arena.evaluate conf={conf}")
+    return 0
+
+
+def _policy(agents: dict[str, Any]) -> tuple[str, "Local"]:
+    """(seat, agent) of the one agent that learns."""
+    from agents.local import Local
+
+    if len(agents) != 1:
+        raise ConfigError(
+            f"arena.train trains one agent, found the seats {list(agents)}: take all but one out"
+        )
+    [(seat, agent)] = agents.items()
+    if not isinstance(agent, Local):
+        raise ConfigError(f"the seat {seat!r} cannot learn: {type(agent).__name__} has no weights here")
+    return seat, agent
+
+
+if __name__ == "__main__":
+    main()
