@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -248,7 +247,10 @@ def _desk(talk: Talk, seat: str, display: str) -> Desk:
         note = silent if display == "quiet" else _to_stderr
         return Desk(talk, _next_line, say, note, as_json=display == "json")
     if find_spec("readline"):
-        import_module("readline")  # gives `input` its line editor and its history
+        import readline  # gives `input` its line editor and its history
+
+        # Python switches it off. A text that is pasted is then one question, however many lines it has.
+        readline.parse_and_bind("set enable-bracketed-paste on")
     return Desk(
         talk,
         input,

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SPLIT = ("seed", "valid", "count", "passes", "batch", "drafts", "save_every")
 """Settings that decide which records are held out; the rest of a course does not matter here."""
 
+SILENT = ("json", "quiet")
+"""Displays that do not print the report, at whose end the alarms stand."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
@@ -69,8 +72,9 @@ def evaluate(cfg: "DictConfig", conf: str, folder: Path) -> int:
             return job.STOPPED
         [report] = reports
         _write(files, conf, report)
-        for name, text in report.alarms.items():
-            display.say("alarm", name=name, text=text)
+        if cfg.display in SILENT:
+            for name, text in report.alarms.items():
+                display.say("alarm", name=name, text=text)
         if not report.plots and report.bars:
             display.say("note", text="no plots: pip install -e '.[plot]' and repeat the command to have them")
         hints = [f"{folder}/README.md", f"{folder}/results.json"]
@@ -146,7 +150,7 @@ def _show(report: "Report", display: str) -> None:
 
     if display == "json":
         print(json.dumps({"event": "results", **report.results}))
-    elif display != "quiet":
+    elif display not in SILENT:
         console = stdout_console()
         console.print()
         report.print(console)

@@ -147,7 +147,9 @@ def _folder(name: str) -> Path:
 def _transcripts(run: Run, name: str) -> list[Transcript]:
     """The dialogue named, all of them, or the newest."""
     if not run.dialogues:
-        raise ArenaError(f"{str(run.path)!r} has no turns yet: look again when the first drafts are written")
+        report = run.path / "README.md"
+        told = f"read {report}" if report.exists() else "look again when the first drafts are written"
+        raise ArenaError(f"{str(run.path)!r} has no turns to show: {told}")
     if name and name != "all" and name not in run.dialogues:
         ids = sorted(run.dialogues)
         span = f"{ids[0]} to {ids[-1]}" if len(ids) > 1 else ids[0]

@@ -316,21 +316,30 @@ def test_in_a_pipe_each_line_is_a_question(checkpoint: Checkpoint, runs: Path) -
 def test_on_a_terminal_words_appear_behind_prompts_and_ctrl_d_ends(
     checkpoint: Checkpoint, runs: Path
 ) -> None:
-    """A pseudo-terminal: what a user would see."""
+    """A pseudo-terminal: what a user would see. What is pasted is one question."""
     master, slave = pty.openpty()
     talking = subprocess.Popen(
         command(tiny=checkpoint(LLAMA)), env=ENVIRONMENT, stdin=slave, stdout=slave, stderr=slave
     )
     os.close(slave)
-    os.write(master, b"one\n")
+
+    def until(prompts: int) -> str:
+        nonlocal screen
+        while screen.count(b"you> ") < prompts:
+            screen += os.read(master, 4096)
+        return screen.decode(errors="replace")
+
     screen = b""
-    while screen.count(b"you> ") < 2:
-        screen += os.read(master, 4096)
+    until(1)
+    os.write(master, b"\x1b[200~one\ntwo\x1b[201~\n")  # as a terminal sends what is pasted
+    assert "policy> " in until(2)
+    os.write(master, b"/save talk.jsonl\n")
+    assert "/help lists commands, Ctrl-D ends" in until(3)
     os.write(master, b"\x04")
     assert talking.wait(60) == 0
     os.close(master)
-    text = screen.decode(errors="replace")
-    assert "/help lists commands, Ctrl-D ends" in text and "policy> " in text
+    [line] = Path("talk.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["messages"][-2]["content"] == "one\ntwo"
 
 
 def test_several_seats_are_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

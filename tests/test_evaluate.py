@@ -21,6 +21,7 @@ from arena.evaluation.resampling import Interval
 from arena.evaluation.room import Room
 from arena.evaluation.summaries import Summaries
 from arena.evaluation.writers import Writers
+from arena.plots import draw_densities
 from arena.problems import Problem
 from arena.rundir import opened
 from arena.scribe import Scribe, Stop, Stopped
@@ -184,21 +185,31 @@ def test_a_critic_that_rates_like_a_constant_is_told_so(room: Room_) -> None:
 
 
 def test_a_paper_that_is_not_rated_is_counted_and_on_record(room: Room_) -> None:
-    """All numbers are of the papers that all have rated."""
+    """The others are compared with the critic on the papers that it has rated."""
     report = ratings(room, lambda agent, text: None if text == "paper 1" else rating(agent, text))
     assert report.counts["papers"] == 8
-    assert report.counts["rated by critic"] == report.counts["rated by all"] == 7
+    assert report.counts["rated by critic"] == report.counts["rated by both"] == 7
     assert value(report, "MSE", "mean").n == 7
     assert "1 of 8 papers got no rating by critic" in report.alarms["abstained_critic"]
     failed = [json.loads(line) for line in (room.path / "failures.jsonl").read_text().splitlines()]
     assert {row["of"] for row in failed} == {"p1.critic", "p1.untrained"}
 
 
+def test_what_only_the_bare_critic_could_not_rate_stays_with_the_others(room: Room_) -> None:
+    """It rates what it likes: that must not choose the papers of everybody."""
+    some = ("paper 1", "paper 5")
+    report = ratings(room, lambda a, text: None if a == "bare" and text in some else rating(a, text))
+    assert value(report, "MSE", "critic").n == value(report, "MSE", "mean").n == 8
+    assert value(report, "MSE", "untrained").n == change(report, "MSE", "untrained").n == 6
+    assert report.counts["rated by untrained"] == report.counts["rated by both"] == 6
+    assert "2 of 8 papers got no rating by untrained" in report.alarms["abstained_untrained"]
+
+
 def test_a_critic_that_rates_nothing_gives_a_report_without_numbers(room: Room_) -> None:
     """Not a mean of nothing."""
     report = ratings(room, lambda agent, text: None)
     assert (report.findings, report.bars) == ((), ())
-    assert report.counts["rated by all"] == 0 and "abstained_critic" in report.alarms
+    assert report.counts["rated by both"] == 0 and "abstained_critic" in report.alarms
 
 
 def test_several_reviews_of_a_paper_are_one_cluster(room: Room_) -> None:
@@ -291,9 +302,12 @@ def writers(room: Room_, after: Any, before: Any, own: Any, second: Any, count: 
 
 def varied(word: str) -> Callable[[Any, int], str]:
     """Texts that all differ."""
-    return lambda prompt, _: (
-        f"{word} says {prompt[-1]['content']} in {hash(prompt[-1]['content']) % 97} words"
-    )
+
+    def line(prompt: Any, _: int) -> str:
+        asked = prompt[-1]["content"]
+        return f"{word} says {asked} in {int(asked.split()[-1]) * 37 % 97} words"
+
+    return line
 
 
 def test_a_writer_whose_own_judge_alone_likes_it_better_is_suspected(room: Room_) -> None:
@@ -433,7 +447,7 @@ def test_a_report_fits_a_terminal_of_80_columns(kind: str, room: Room_) -> None:
     assert "…" not in text
     for finding in report.findings:
         assert all(cell in text for cell in finding.cells[2:])
-        assert finding.measure in text and finding.arm in text
+        assert finding.measure.split()[0] in text and finding.arm in text
 
 
 def test_a_long_name_is_folded_and_the_numbers_beside_it_stay() -> None:
@@ -468,3 +482,20 @@ def test_a_histogram_has_a_bar_for_whatever_there_is() -> None:
     assert "75%" in lines[3] and "25%" in lines[9] and "100%" in lines[5]
     assert [line.count("█") > 0 for line in lines[1:]] == [n in (3, 5, 9) for n in range(1, 11)]
     assert max(map(len, lines)) <= 80
+
+
+def test_densities_are_drawn_also_of_what_does_not_vary(tmp_path: Path) -> None:
+    """A kernel density of a constant is not defined: it is a line."""
+    pytest.importorskip("matplotlib")
+    [path] = draw_densities({"people": [3.0, 6.0, 8.0], "critic": [7.0, 7.0, 7.0]}, tmp_path)
+    assert path.read_bytes().startswith(b"\x89PNG") and path.parent == tmp_path
+
+
+@pytest.mark.parametrize("evaluation", [Writers(Words(len)), Summaries({"a": "", "b": ""})])
+def test_a_package_that_is_not_installed_is_named(
+    evaluation: Any, room: Room_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is written."""
+    monkeypatch.setattr("arena.evaluation.extra.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[rouge\]'"):
+        room.run(evaluation, [], prompts(2), POLICY, Words(len), others={"": BASE})

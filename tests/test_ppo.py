@@ -283,9 +283,11 @@ def test_a_loss_that_is_no_number_ends_training_before_it_does_harm(
 def test_epochs_end_where_the_policy_has_gone_far_enough(folder: Path) -> None:
     """The minibatch that finds it too far makes no step."""
     free = learner(folder, lr=1e-2, epochs=6).learn(exchanges())
-    held = learner(folder, lr=1e-2, epochs=6, max_kl=1e-3).learn(exchanges())
+    made = learner(folder, lr=1e-2, epochs=6, max_kl=1e-3)
+    held = made.learn(exchanges())
     assert free is not None and held is not None
     assert free.steps == 6 and 1 <= held.steps < 6
+    assert all(part.grad is None for part in made.parameters)
 
 
 def test_minibatches_have_every_branch_once_and_differ_by_epoch(folder: Path) -> None:
@@ -377,20 +379,21 @@ def test_out_of_memory_halves_the_passes_and_changes_no_gradient(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It says so, and what was accumulated before the failure does not count twice."""
-    expected = learner(folder, epochs=1, micro_tokens=1024).learn(exchanges())
-    made = learner(folder, epochs=1, micro_tokens=1024)
-    plain, most = value_head.actor_critic, []
+    expected = learner(folder, epochs=1).learn(exchanges())
+    made = learner(folder, epochs=1)
+    plain, sizes = value_head.actor_critic, []
 
     def scarce(backbone: Any, head: Any, pack: Any) -> Any:
-        most.append(len(pack.ids))
-        if len(pack.ids) > 150 and torch.is_grad_enabled():
-            raise torch.OutOfMemoryError("not enough")
+        if torch.is_grad_enabled():
+            sizes.append(len(pack.ids))
+            if len(sizes) == 2:
+                raise torch.OutOfMemoryError("not enough")
         return plain(backbone, head, pack)
 
     monkeypatch.setattr(value_head, "actor_critic", scarce)
     found = made.learn(exchanges())
     assert expected is not None and found is not None
-    assert max(most) > 150
+    assert len(sizes) > 2 and made.micro_tokens == 60
     assert found.grad_norm == pytest.approx(expected.grad_norm, rel=1e-4)
     assert "out of memory: learning goes on" in caplog.text
 
@@ -527,12 +530,14 @@ def test_replies_come_to_end_in_a_question_when_the_judge_likes_that(smollm2: st
     held_out, train = topics[:60], topics[60:]
     agent = SmolLM(checkpoint=smollm2, system=PERSONA, max_new_tokens=40)
     made = PPO(lr=2e-4)
-    made.attach(agent, "keen")
+    made.attach(agent, "curious")
     before = share_of_questions(agent, held_out)
     for round_ in range(6):
         part = train[round_ * 8 : (round_ + 1) * 8]
-        dialogues = [Dialogue(f"r{round_:02d}{i:02d}", topic, "keen") for i, topic in enumerate(part)]
-        table = Table({"keen": agent, "other": agent}, Judge(Pattern(QUESTION)), OPENING, 1, {"keen": 4})
+        dialogues = [Dialogue(f"r{round_:02d}{i:02d}", topic, "curious") for i, topic in enumerate(part)]
+        table = Table(
+            {"curious": agent, "other": agent}, Judge(Pattern(QUESTION)), OPENING, 1, {"curious": 4}
+        )
         for event in converse(table, dialogues):
             if isinstance(event, Turned):
                 made.learn(event.exchanged[0].exchanges)

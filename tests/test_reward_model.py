@@ -86,6 +86,27 @@ def test_scores_are_those_of_the_model_that_trl_trained(
     }
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: family.name)
+def test_every_family_can_be_a_reward_model(
+    family: families.Family, checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Its order of the training pairs is that of the last measurement."""
+    records = offline.pairs(6)
+    options = {"checkpoint": str(checkpoint(family)), "precision": "fp32", "device": "cpu"}
+    with offline.desk(tmp_path) as desk:
+        Reward(**SMALL).fit(family.agent(**options), records, records, desk)
+    judge = RewardModel(family.agent(**options, adapter=str(tmp_path)))
+    found = [
+        [judge.rate(judge.model, [Case("c", "ice", r.prompt, side)], [0])[0].reward for side in sides]
+        for r in records
+        for sides in [(r.chosen, r.rejected)]
+    ]
+    margins = [(chosen or 0.0) - (rejected or 0.0) for chosen, rejected in found]
+    last = offline.table(tmp_path, "evaluations")[-1]
+    assert last["margin"] == pytest.approx(sum(margins) / 6, rel=1e-4, abs=1e-4)
+
+
 def test_the_judge_scores_with_its_own_weights_whoever_is_asked(folder: Path, trained: Path) -> None:
     """And a bare agent on the same weights speaks as before."""
     judge = RewardModel(offline.policy(folder, adapter=str(trained)))

@@ -37,6 +37,10 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / "mine.txt"
 
 
+PAPERS = ("critic_guide", "critic_few_shot")
+"""Rubrics for a paper, which answers no question."""
+
+
 def asked(rubric: str, reply: str) -> str:
     """The last message that a judge gets about `reply`."""
     case = Case(CASE.id, CASE.topic, CASE.prompt, Reply(reply))
@@ -47,7 +51,8 @@ def asked(rubric: str, reply: str) -> str:
 def test_a_shipped_rubric_shows_the_judge_the_answer_and_what_it_answers(name: str) -> None:
     """No placeholder is left."""
     text = asked(name, "REPLY")
-    assert "REPLY" in text and "QUESTION" in text
+    assert "REPLY" in text
+    assert "QUESTION" in text or name in PAPERS
     assert "{" not in text
 
 

@@ -503,4 +503,3 @@ def test_the_command_serves_until_it_is_told_to_stop(number: signal.Signals, tmp
         rest, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, rest, errors) == (0, "", "")
     assert answer["rewards"] == pytest.approx([-0.967213])
-    assert list(tmp_path.iterdir()) == []

@@ -70,6 +70,22 @@ def test_the_loss_falls_and_is_that_of_our_own_engine(precision: str, folder: Pa
     assert all(math.isfinite(row[key]) for row in rows for key in SFT.columns)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: family.name)
+def test_every_family_learns_through_trl(
+    family: families.Family, checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The same losses as our own engine's, before and after, whatever its attention and experts."""
+    folder, held = checkpoint(family), offline.examples(3)
+    agents = [family.agent(checkpoint=str(folder), precision="fp32", device="cpu")]
+    with offline.desk(tmp_path) as desk:
+        SFT(**SMALL).fit(agents[0], offline.examples(6), held, desk)
+    agents.append(family.agent(checkpoint=str(folder), precision="fp32", device="cpu", adapter=str(tmp_path)))
+    rows = offline.table(tmp_path, "evaluations")
+    assert [row["loss"] for row in rows] == pytest.approx([held_out(a, held)[0] for a in agents], rel=1e-4)
+    assert rows[1]["loss"] < rows[0]["loss"]
+
+
 def test_a_mean_over_tokens_does_not_depend_on_passes(folder: Path, tmp_path: Path) -> None:
     """Four passes of one row, or one of four: the same first loss and the same weights after it."""
     for size, passes in ((1, 4), (4, 1)):

@@ -78,7 +78,7 @@ def test_a_run_without_turns_is_no_mistake_of_the_user(
     (runs / "a").mkdir(parents=True)
     (runs / "a" / "turns.jsonl").touch()
     assert main([]) == 1
-    assert "has no turns yet" in capsys.readouterr().err
+    assert "has no turns to show: look again when the first drafts" in capsys.readouterr().err
 
 
 def test_reading_loads_neither_torch_nor_hydra(example: str) -> None:

@@ -282,6 +282,7 @@ def test_the_order_of_records_and_the_adapter_s_start_go_by_the_seed(folder: Pat
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.slow
 def test_recomputed_activations_do_not_change_what_is_learned(folder: Path, tmp_path: Path) -> None:
     """Checkpointing costs time, not accuracy, and gradients reach the adapter."""
     for name in ("sft", "reward"):
@@ -303,6 +304,20 @@ def test_an_adapter_is_found_and_stored_as_peft_s_own(folder: Path, tmp_path: Pa
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (config["task_type"], config["base_model_name_or_path"]) == ("CAUSAL_LM", str(folder))
     assert set(os.listdir(tmp_path / "adapter")) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_the_rate_rises_from_the_first_step_on_and_falls_to_0(folder: Path, tmp_path: Path) -> None:
+    """Transformers begins a warm-up with a rate of 0; the rows tell the rates that were taken."""
+    fit("sft", folder, tmp_path, warmup=2)
+    found = [row["lr"] for row in offline.table(tmp_path, "metrics")]
+    assert found == pytest.approx([5e-3, 1e-2, 1e-2, 5e-3])
+    shares = {
+        name: [round(Settings(schedule=name, warmup=0.25).share(done, 8), 3) for done in range(9)]
+        for name in ("linear", "cosine", "constant")
+    }
+    assert shares["linear"] == [0.5, 1.0, 1.0, 0.833, 0.667, 0.5, 0.333, 0.167, 0.0]
+    assert shares["cosine"][3:6] == [0.933, 0.75, 0.5]
+    assert shares["constant"] == [0.5] + [1.0] * 8
 
 
 @pytest.mark.parametrize(

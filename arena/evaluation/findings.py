@@ -152,7 +152,8 @@ class Report:
         shown.add_column("", overflow="fold")
         for place, name in enumerate(self.head[2:], start=2):
             cells = [*name.split("\n"), *(finding.cells[place] for finding in self.findings)]
-            shown.add_column(name, justify="right", min_width=max(map(len, cells)))  # numbers stay whole
+            whole = max(map(len, cells))
+            shown.add_column(name, justify="right", no_wrap=True, min_width=whole)
         before = ""
         for finding in self.findings:
             if before and finding.measure != before:

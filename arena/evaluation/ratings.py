@@ -4,25 +4,25 @@ After Critic-IdeaKing's cross-conference validation (`Eval`), with what it lacks
 rated is dropped in silence, every error has its interval, and the mean of the training set stands beside it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import fmean, median
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from agents.dialogue import Reply
 from agents.errors import ConfigError
 from arena import records
 from arena.evaluation import accuracy
 from arena.evaluation.findings import Finding, Report, histogram
-from arena.evaluation.resampling import Interval, Items, Places
+from arena.evaluation.resampling import Items, Places
 from arena.evaluation.room import BARE, Room
 from rewards.judge import Judge
 from rewards.verdict import Case, Review, Verdict
 
 CRITIC, MEAN, MEDIAN, PEOPLE = "critic", "mean", "median", "people"
-MEASURES = {
+MEASURES: Mapping[str, tuple[Callable[[ArrayLike, ArrayLike], float], int]] = {
     "MSE": (accuracy.mse, 2),
     "MAE": (accuracy.mae, 2),
     "SMAPE, %": (accuracy.smape, 1),
@@ -32,7 +32,7 @@ MEASURES = {
 ERRORS = ("MSE", "MAE", "SMAPE, %")
 NOTES = (
     "One item is one review. Intervals are drawn by paper, and differences on the same draws: an error below "
-    "0 there is where the critic is nearer to people than the other.",
+    "0 there is where the critic is nearer to people than the other, on the papers that both have rated.",
     "mean and median are those of the training set, whatever the paper: a critic that is no better has only "
     "learned people's habit. Inflation is the mean rating less that of people. A constant has no rank "
     "correlation.",
@@ -139,55 +139,71 @@ def _ratings(papers: Sequence[Paper], arm: str, verdicts: Mapping[str, Verdict])
     return found
 
 
+@dataclass(frozen=True)
+class _Duel:
+    """The reviews of the papers that an arm and the critic have both rated."""
+
+    items: Items
+    true: NDArray[np.float64]
+    critic: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, papers: Sequence[Paper], critic: Mapping[str, float], other: Mapping[str, float], seed: int
+    ) -> "_Duel":
+        """Take the papers in both."""
+        pairs = [(p.id, r) for p in papers if p.id in critic and p.id in other for r in p.ratings]
+        return cls(
+            Items([id for id, _ in pairs], seed),
+            np.array([rating for _, rating in pairs]),
+            np.array([critic[id] for id, _ in pairs]),
+            np.array([other[id] for id, _ in pairs]),
+        )
+
+    def finding(self, measure: str, arm: str) -> Finding:
+        """What the arm comes to, and how much less it is for the critic."""
+        function, digits = MEASURES[measure]
+
+        def own(places: Places) -> float:
+            return function(self.other[places], self.true[places])
+
+        def difference(places: Places) -> float:
+            return function(self.critic[places], self.true[places]) - own(places)
+
+        less = self.items.bootstrap(difference) if arm != CRITIC else None
+        return Finding(measure, arm, self.items.bootstrap(own), CRITIC if less else "", less, digits)
+
+
 def _report(
     room: Room, papers: Sequence[Paper], predicted: Mapping[str, Mapping[str, float]], seen: set[str]
 ) -> Report:
-    """Everything on the reviews of the papers that all arms have rated."""
+    """All measures of the critic on what it has rated, and of the others on what they have rated of that."""
     from arena.plots import draw_densities
 
-    rated = [paper for paper in papers if all(paper.id in own for own in predicted.values())]
-    pairs = [(paper.id, rating) for paper in rated for rating in paper.ratings]
-    true = [rating for _, rating in pairs]
-    columns = {arm: [own[id] for id, _ in pairs] for arm, own in predicted.items()}
+    critic = predicted[CRITIC]
+    duels = {arm: _Duel.of(papers, critic, own, room.seed) for arm, own in predicted.items()}
+    duels = {arm: duel for arm, duel in duels.items() if len(duel.true)}
     judges = [arm for arm in (CRITIC, BARE) if arm in predicted]
     counts = {"reviews": sum(len(paper.ratings) for paper in papers), "papers": len(papers)}
     counts |= {f"rated by {arm}": len(predicted[arm]) for arm in judges}
-    counts |= {"rated by all": len(rated)}
-    shown = {PEOPLE: true} | {arm: columns[arm] for arm in judges}
-    findings = _findings(columns, true, [id for id, _ in pairs], room.seed) if pairs else []
+    if BARE in judges:
+        counts["rated by both"] = len(critic.keys() & predicted[BARE].keys())
+    findings = [duel.finding(measure, arm) for measure in MEASURES for arm, duel in duels.items()]
+    shown: dict[str, list[float]] = {}
+    if CRITIC in duels:
+        shown[PEOPLE] = duels[CRITIC].true.tolist()
+        shown |= {arm: duels[arm].other.tolist() for arm in judges if arm in duels}
     return Report(
-        about=f"{room.conf}: ratings of {len(rated)} held-out papers with {len(pairs)} reviews.",
+        about=f"{room.conf}: ratings of {len(papers)} held-out papers with {counts['reviews']} reviews.",
         findings=tuple(findings),
         less="critic\nless this",
         notes=NOTES,
         counts=counts,
-        bars=histogram(shown, 1, 10) if pairs else (),
+        bars=histogram(shown, 1, 10) if shown else (),
         alarms=alarms(counts, findings, sum(paper.text in seen for paper in papers), judges),
-        plots=tuple(draw_densities(shown, room.scribe.run.path) if pairs else ()),
+        plots=tuple(draw_densities(shown, room.scribe.run.path) if shown else ()),
     )
-
-
-def _findings(
-    columns: Mapping[str, Sequence[float]], true: Sequence[float], papers: Sequence[str], seed: int
-) -> list[Finding]:
-    """Each measure of each arm, and how much better the critic is."""
-    items, values = Items(papers, seed), {arm: np.array(own) for arm, own in columns.items()}
-    target = np.array(true)
-    found = []
-    for measure, (function, digits) in MEASURES.items():
-
-        def of(arm: str, places: Places, function=function) -> float:  # type: ignore[no-untyped-def]
-            return float(function(values[arm][places], target[places]))
-
-        for arm in columns:
-            difference: Interval | None = None
-            if arm != CRITIC:
-                difference = items.bootstrap(lambda p, arm=arm, of=of: of(CRITIC, p) - of(arm, p))  # type: ignore[misc]
-            against = "" if arm == CRITIC or difference is None else CRITIC
-            found.append(
-                Finding(measure, arm, items.bootstrap(partial(of, arm)), against, difference, digits)
-            )
-    return found
 
 
 def alarms(
@@ -200,11 +216,11 @@ def alarms(
         found["leak"] = (
             f"{leaked} of {papers} held-out papers stand in the training data too: it may remember them"
         )
-    for arm in judges:
-        if (rated := counts[f"rated by {arm}"]) < papers:
+    for arm, where in ((CRITIC, "of all numbers here"), (BARE, "where it is compared with the critic")):
+        if arm in judges and (rated := counts[f"rated by {arm}"]) < papers:
             found[f"abstained_{arm}"] = (
-                f"{papers - rated} of {papers} papers got no rating by {arm} and are left out of every "
-                "number here; failures.jsonl says why"
+                f"{papers - rated} of {papers} papers got no rating by {arm} and are left out {where}; "
+                "failures.jsonl says why"
             )
     if BARE not in judges:
         found["untrained"] = "no adapter was measured: this is the bare checkpoint, as it was before training"

@@ -44,9 +44,10 @@ class Texts:
         return compared(measure, statistics, items.bootstrap, digits)
 
     def wholes(self, measure: str, statistics: Mapping[str, Statistic], digits: int = 3) -> list[Finding]:
-        """A number of all texts of an arm together; its interval leaves out one prompt at a time."""
+        """A share of all texts of an arm together; its interval leaves out one prompt at a time."""
         items = Items([work.id for work in self.works], self.seed)
-        return compared(measure, statistics, items.jackknife, digits)
+        found = compared(measure, statistics, items.jackknife, digits)
+        return [replace(finding, found=_share(finding.found)) for finding in found]
 
     def common(self) -> list[Finding]:
         """What is measured of all texts: how long they are, and how many were cut."""
@@ -83,6 +84,13 @@ def compared(
         found.append(Finding(measure, arm, interval(own), before if difference else "", difference, digits))
         before = arm
     return found
+
+
+def _share(found: Interval | None) -> Interval | None:
+    """An interval that does not leave [0, 1]; one that is not known stays so."""
+    if found is None or not found.known:
+        return found
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def _less(one: Statistic, other: Statistic) -> Statistic:

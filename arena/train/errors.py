@@ -19,5 +19,5 @@ def check_finite(step: int, **numbers: float) -> None:
     if bad:
         raise Diverged(
             f"training diverged at step {step}: {bad}. The adapter is kept as it was before this step; "
-            "lower train.lr, or look at the rows of this step, and give the new settings a folder of their own"
+            "lower train.lr, or look at the rows of this step; new settings want a folder of their own"
         )

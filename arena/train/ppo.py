@@ -62,7 +62,7 @@ class PPO(PPOSettings):
         if agent.decoding != Sampling():
             raise ConfigError(
                 f"the seat {seat!r} writes with {agent.decoding}, but PPO needs samples of the policy "
-                "itself: set its decoding to sampling with temperature=1.0, top_p=1.0, min_p=0.0"
+                "itself: take decoding=whole, or set its temperature=1.0, top_p=1.0, min_p=0.0"
             )
         self.agent = agent
         agent.learn_as(seat, Lora(self.rank, self.alpha, agent.lora_targets, self.seed))

@@ -68,6 +68,18 @@ class Settings:
     def _decay(self) -> dict[str, float]:
         return {"warmup": self.warmup, "weight_decay": self.weight_decay}
 
+    def share(self, done: int, steps: int) -> float:
+        """The share of the highest rate, in [0, 1], at which the step after `done` of `steps` is made.
+
+        Unlike that of transformers it is above 0 from the first step on, which else would teach nothing.
+        """
+        warmup = self.warmup if self.warmup >= 1 else math.ceil(self.warmup * steps)
+        if done < warmup:
+            return (done + 1) / warmup
+        gone = min(1.0, (done - warmup) / max(1, steps - warmup))
+        falls = {"linear": 1 - gone, "cosine": (1 + math.cos(math.pi * gone)) / 2, "constant": 1.0}
+        return falls[self.schedule]
+
     def arguments(self, folder: Path, device: str) -> dict[str, Any]:
         """Settings that TRL's trainers share. Nothing goes to a hub, a tracker or the screen."""
         return {
@@ -76,8 +88,6 @@ class Settings:
             "num_train_epochs": self.epochs,
             "per_device_train_batch_size": self.batch_size,
             "gradient_accumulation_steps": self.accumulation,
-            "warmup_steps": self.warmup,
-            "lr_scheduler_type": self.schedule,
             "weight_decay": self.weight_decay,
             "max_grad_norm": self.max_grad_norm,
             "gradient_checkpointing": self.checkpointing,

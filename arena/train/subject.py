@@ -168,8 +168,10 @@ def scorer(causal: Any, seed: int) -> Any:
             states = states[torch.arange(len(states), device=states.device), last]
             return SequenceClassifierOutput(logits=self.score(states.float()))
 
-    causal.config.num_labels = 1
-    model = Scorer(causal.config)
+    config = copy.deepcopy(causal.config)
+    config.num_labels = 1
+    config._experts_implementation = None  # the decoder has chosen its own
+    model = Scorer(config)
     for name in ("is_loaded_in_4bit", "is_quantized", "hf_quantizer", "hf_device_map"):
         if hasattr(causal, name):
             setattr(model, name, getattr(causal, name))

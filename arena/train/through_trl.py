@@ -100,7 +100,8 @@ class ThroughTRL:
             arguments = self.settings.arguments(scratch, subject.device)
             trainer = self.trainer(subject, arguments, Dataset.from_list(rows), desk)
             subject.restore()
-            trainer.subject, trainer.desk, trainer.records = subject, desk, len(rows)
+            trainer.subject, trainer.settings = subject, self.settings
+            trainer.desk, trainer.records = desk, len(rows)
             try:
                 _train(self, trainer, held, desk)
             finally:
@@ -123,10 +124,11 @@ class ThroughTRL:
 
 
 def guarded(trainer: Any) -> Any:
-    """TRL's class `trainer` with our checkpoints, no telemetry, and a check of every loss.
+    """TRL's class `trainer` with our checkpoints and rates, no telemetry, and a check of every loss.
 
-    Its instances need the attributes `subject`, `desk` and `records` before they train.
+    Its instances need the attributes `subject`, `settings`, `desk` and `records` before they train.
     """
+    import torch
 
     class Guarded(trainer):  # type: ignore[misc]
         def _send_telemetry(self) -> None:
@@ -136,6 +138,12 @@ def guarded(trainer: Any) -> Any:
             loss = super().training_step(*args, **kwargs)
             check_finite(self.state.global_step + 1, loss=float(loss))
             return loss
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, lambda done: self.settings.share(done, num_training_steps)
+            )
+            return self.lr_scheduler
 
         def _save_checkpoint(self, *_: Any) -> None:
             self.desk.save(self.state.global_step, self.write)
