@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents.errors import ConfigError
 from arena.schemas import BENCH_SIZES, MAY_CHANGE, SCHEMAS, Common
 from arena.spelling import did_you_mean
+from rewards.rubric import Rubric
 
 CONF = Path(__file__).parents[1] / "conf"
 PROMPTS = Path(__file__).with_name("prompts")
@@ -28,6 +29,7 @@ def register() -> None:
     """Make the schema and every conf known to Hydra."""
     OmegaConf.register_new_resolver("text", read_text, replace=True)
     OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+    OmegaConf.register_new_resolver("rubric", lambda name: Rubric.load(name).system, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
         store.store(name, schema)
@@ -53,11 +55,19 @@ def _run_name() -> str:
     from hydra.core.hydra_config import HydraConfig
 
     chosen: Any = HydraConfig.get().runtime.choices
-    text = OmegaConf.to_container(OmegaConf.load(CONF / f"{chosen.conf}.yaml"))
+    given = chosen.get("train")
+    return str(chosen.conf) if given in (_learner_of(chosen.conf), None) else f"{chosen.conf}-{given}"
+
+
+def _learner_of(conf: str) -> str | None:
+    """The learner that a conf names, or the conf that it goes on from."""
+    text = OmegaConf.to_container(OmegaConf.load(CONF / f"{conf}.yaml"))
     parts = text.get("defaults", []) if isinstance(text, dict) else []
-    named = {str(key): value for part in parts if isinstance(part, dict) for key, value in part.items()}
-    own, given = named.get("train", named.get("override /train")), chosen.get("train")
-    return str(chosen.conf) if given in (own, None) else f"{chosen.conf}-{given}"
+    for part in parts:
+        named = part.get("train", part.get("override /train")) if isinstance(part, dict) else None
+        if named or (isinstance(part, str) and part != "_self_" and (named := _learner_of(part))):
+            return str(named)
+    return None
 
 
 def read_text(name: str) -> str:
