@@ -73,7 +73,8 @@ def stored(path: str | Path) -> Stored:
     if str(config.get("peft_type")) != "LORA" or odd:
         raise ConfigError(f"{folder / CONFIG} is no plain LoRA adapter: {odd or config.get('peft_type')}")
     targets = config["target_modules"]
-    digest = hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest()[:8]
+    content = [path.read_bytes() for path in (folder / CONFIG, *sorted(folder.glob("*.safetensors")))]
+    digest = hashlib.sha256(b"".join(content)).hexdigest()[:8]
     run = folder.parent if folder.name == "adapter" else folder
     return Stored(
         folder,

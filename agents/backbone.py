@@ -117,10 +117,12 @@ class Backbone:
             ConfigError: it was made for other weights.
         """
         if self._peft is None or adapter.name not in self._peft.peft_config:
+            state = adapter.state()
             self.add_adapter(adapter.name, Lora(adapter.rank, adapter.alpha, adapter.targets))
-            state, own = adapter.state(), self.adapter_state(adapter.name)
+            own = self.adapter_state(adapter.name)
             shapes = [{key: tuple(t.shape) for key, t in tensors.items()} for tensors in (state, own)]
             if shapes[0] != shapes[1]:
+                self._peft.delete_adapter(adapter.name)
                 odd = sorted(shapes[0].items() ^ shapes[1].items())[:1]
                 raise ConfigError(f"{adapter.folder} is no adapter for {self.weights.name}: {odd} differs")
             self.load_adapter_state(adapter.name, state)

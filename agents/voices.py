@@ -69,6 +69,8 @@ class Voices:
         base: torch.Tensor = layer.base_layer(x)
         out, inputs = base.reshape(-1, base.shape[-1]), x.reshape(-1, x.shape[-1])
         for adapter, tokens in self.parts:
+            if adapter not in layer.lora_A:
+                continue  # its targets are other layers
             down, up = self._factors(layer, adapter, x.dtype)
             own = None if tokens is None else tokens.to(x.device)
             low = functional.linear(inputs if own is None else inputs[own], down)

@@ -73,7 +73,9 @@ def many_are_truncated(steps: Sequence[Row]) -> str | None:
     drafts, cut = sum(row["drafts"] for row in steps), sum(row["truncated"] for row in steps)
     if drafts < VERDICTS or cut <= TRUNCATED * drafts:
         return None
-    return f"{cut} of {drafts} drafts were cut at the token limit, where few judges pair them: raise max_new_tokens"
+    return (
+        f"{cut} of {drafts} drafts were cut at the token limit and often make no pairs: raise max_new_tokens"
+    )
 
 
 def few_are_decided(steps: Sequence[Row]) -> str | None:

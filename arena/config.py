@@ -87,7 +87,11 @@ def settings(cfg: DictConfig) -> dict[str, Any]:
     """The resolved settings as flat keys (`judge.zeta`), without those that may change."""
     tree = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(tree, dict)
-    return {key: value for key, value in _flat(tree, "") if key.partition(".")[0] not in MAY_CHANGE}
+    return {
+        key: value
+        for key, value in _flat(tree, "")
+        if key.partition(".")[0] not in MAY_CHANGE and key != "train.save_every"
+    }
 
 
 def _flat(tree: Any, prefix: str) -> list[tuple[str, Any]]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from arena.scribe import Stop
 
 
-SPLIT = ("seed", "valid", "count", "passes", "batch", "drafts", "save_every")
+SPLIT = ("seed", "valid", "most", "count", "passes", "batch", "drafts", "save_every")
 """Settings that decide which records are held out; the rest of a course does not matter here."""
 
 SILENT = ("json", "quiet")

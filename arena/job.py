@@ -33,6 +33,9 @@ class signals:
         """Give the signals back."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
+            outer = getattr(handler, "__self__", None)
+            if isinstance(outer, signals) and self.stop.reason:  # this was a part of a longer job
+                outer.stop.reason = self.stop.reason
 
     def _asked(self, number: int, _: FrameType | None) -> None:
         if self.stop.reason and number == signal.SIGINT:
@@ -79,13 +82,14 @@ def identity(agents: Iterable["Agent"], judge: "Judge | None") -> dict[str, str]
     from agents.weights import resolve
 
     everyone = [*agents, *([judge.agent] if judge and judge.agent else [])]
-    found = {}
+    found: dict[str, str] = {}
     for agent in everyone:
         if isinstance(agent, Local):
             checkpoint, revision, precision, device = agent.source
             where = pick_device(device)
             source = resolve(checkpoint, revision).source
-            found[checkpoint] = f"{source}; {pick_precision(precision, where)} on {where.partition(':')[0]}"
+            told = f"{source}; {pick_precision(precision, where)} on {where.partition(':')[0]}"
+            found[checkpoint] = " and ".join(sorted({told, *found.get(checkpoint, told).split(" and ")}))
             if agent.initial:
                 found[agent.initial] = f"adapter {stored(agent.initial).name}"
     if judge and judge.wim is not None:

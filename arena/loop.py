@@ -113,6 +113,10 @@ class Table:
         """What a judge is shown of that: all but the persona."""
         return tuple(message for message in self.prompt(dialogue, seat) if message["role"] != "system")
 
+    def reference(self, dialogue: Dialogue) -> str:
+        """A correct answer that a judge may know; a dialogue of experts has none."""
+        return ""
+
     def seed_of(self, purpose: str, name: str) -> int:
         """A number that depends on the run's seed, the purpose and the id alone."""
         return seed_of(self.seed, purpose, name)
@@ -211,7 +215,13 @@ def _exchanged(
     """What the judges say of each seat's drafts, and what follows from it."""
     cases = {
         seat: [
-            Case(turn.id, dialogue.topic, table.shown(dialogue, seat), turn.reply)
+            Case(
+                turn.id,
+                dialogue.topic,
+                table.shown(dialogue, seat),
+                turn.reply,
+                reference=table.reference(dialogue),
+            )
             for dialogue, own in zip(dialogues, drafts, strict=True)
             for turn in own
         ]

@@ -200,7 +200,8 @@ class RunFolder:
         """Refuse other settings than those of the rows on record; a start that came to none binds nobody."""
         path, keys = self.path / "config.yaml", self.path / "config.json"
         tables = [self.path / f"{name}.jsonl" for name in self.tables]
-        if not any(table.exists() and table.stat().st_size for table in tables):
+        begun = self.checkpoint() is not None or self.info().get("status") == "done"
+        if not begun and not any(table.exists() and table.stat().st_size for table in tables):
             for kept in set(self.path.glob("*.json")) - {self.path / "run.json"}:
                 kept.unlink()
         if not keys.exists():

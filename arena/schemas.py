@@ -49,6 +49,8 @@ class Common:
     judge: Any = MISSING
     """How answers are judged, and by whom: `judge.agent` is a third agent, null the other expert."""
     seed: int = 0
+    runs: str = "runs"
+    """The folder of other runs that confs name: `${runs}/critic`."""
     persona: str = "${text:expert}"
     """What each agent is told; `{topic}` stands for the topic."""
     precision: str = "auto"
@@ -211,6 +213,8 @@ class Train(Common):
     """The records that it is measured on; null: a share of `data`."""
     valid: float = 0.1
     """The share of `data` that is held out where `heldout` is null, in [0, 1)."""
+    most: int = 0
+    """The most records to learn from, drawn by the seed after some were held out; 0: all."""
     problems: Any = None
     """Where prompts come from, instead of `data`."""
     count: int = 0

@@ -131,3 +131,42 @@ def test_an_adapter_that_is_computed_otherwise_is_refused(folder: Path, tmp_path
     path.write_text(json.dumps(json.loads(path.read_text()) | {"use_dora": True}))
     with pytest.raises(ConfigError, match="no plain LoRA adapter: {'use_dora': True}"):
         stored(tmp_path)
+
+
+def test_an_adapter_that_was_refused_is_refused_again(folder: Path, tmp_path: Path) -> None:
+    """Nothing of it stays on the weights."""
+    trained(folder, tmp_path / "one")
+    path = tmp_path / "one" / "adapter_model.safetensors"
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path)
+    save_file({key: tensor[:, :-1].contiguous() for key, tensor in tensors.items()}, path)
+    speaker = agent(folder, str(tmp_path / "one"))
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is no adapter for"):
+            assert speaker.reference
+
+
+def test_adapters_on_other_layers_stand_side_by_side(folder: Path, tmp_path: Path) -> None:
+    """One on two projections, one on all: each says what it says alone."""
+    expected = trained(folder, tmp_path / "all")
+    few = agent(folder)
+    few.learn_as("ada", Lora(4, 8.0, ("q_proj", "v_proj")))
+    for parameter in few.backbone.adapter_parameters("ada"):
+        parameter.data.fill_(0.1)
+    few.backbone.save_adapter("ada", tmp_path / "few")
+    few.backbone.engine.forget("ada")
+    [alone] = few.logps([PROMPT], [REPLY])
+    load.cache_clear()
+    one, two = agent(folder, str(tmp_path / "all")), agent(folder, str(tmp_path / "few"))
+    assert one.logps([PROMPT], [REPLY])[0] == pytest.approx(expected, abs=1e-5)
+    assert two.logps([PROMPT], [REPLY])[0] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_changed_scale_is_another_adapter(folder: Path, tmp_path: Path) -> None:
+    """A continued run would notice."""
+    trained(folder, tmp_path)
+    before = stored(tmp_path).name
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 80}))
+    assert stored(tmp_path).name != before

@@ -280,6 +280,26 @@ def test_a_loss_that_is_no_number_ends_training_before_it_does_harm(
     assert all(part.grad is None for part in made.parameters)
 
 
+def test_an_update_that_diverges_in_a_later_epoch_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three good steps are taken back with the fourth: weights, head and optimiser."""
+    made = learner(folder, lr=1e-2, epochs=4)
+    before, plain, calls = weights(made), ppo_math.policy_losses, [0]
+
+    def failing(logps: torch.Tensor, *rest: Any) -> torch.Tensor:
+        calls[0] += 1
+        losses = plain(logps, *rest)
+        return losses * math.nan if calls[0] > 3 else losses
+
+    monkeypatch.setattr(ppo_math, "policy_losses", failing)
+    with pytest.raises(Diverged, match="loss = nan"):
+        made.learn(exchanges())
+    assert calls[0] == 4
+    assert all(torch.equal(old, new) for old, new in zip(before, weights(made), strict=True))
+    assert made.optimizer.state_dict()["state"] == {} and made.updates == 0
+
+
 def test_epochs_end_where_the_policy_has_gone_far_enough(folder: Path) -> None:
     """The minibatch that finds it too far makes no step."""
     free = learner(folder, lr=1e-2, epochs=6).learn(exchanges())

@@ -1,6 +1,6 @@
 """Practice: prompts in steps, drafts, rewards; and what was gained, measured in pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,6 +12,8 @@ from arena.train.gain import gain
 from arena.train.practice import Practice, practise, presentations
 from rewards.judge import Judge
 from rewards.rating import Pattern
+
+Speech = Callable[[Prompt, int], str]
 
 
 def problem(text: str) -> Problem:
@@ -82,22 +84,53 @@ def test_too_few_problems_for_a_step_are_refused() -> None:
         presentations([problem("a")], 1, 8, 0)
 
 
+class Noted:
+    """Stands in for the scribe: keeps what failed."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.failed: list[tuple[str, str]] = []
+
+    def fail(self, id: str, what: str, about: str, raw: str, *, by: str, step: int = 0) -> None:
+        """Keep it."""
+        self.failed.append((id, what))
+
+
+class Trained(Scripted):
+    """Remembers how it was."""
+
+    def __init__(self, now: Speech, before: Speech) -> None:
+        """Both ways of speaking."""
+        super().__init__(now)
+        self.before = Scripted(before)
+
+    def fixed(self) -> Agent:
+        """As it was."""
+        return self.before
+
+
+def measured(agent: Agent, judge: Judge, problems: list[Problem], noted: Noted) -> dict[str, float | int]:
+    """The gain, with failures noted."""
+    return gain(agent, judge, problems, 0, noted)  # type: ignore[arg-type]
+
+
 def test_gain_is_a_paired_difference() -> None:
     """Before, one in four is a question; after, all are: R goes from -1 to 1 three times."""
     problems = [problem(f"p{i}") for i in range(4)]
-    before = Scripted(lambda prompt, draft: "yes?" if prompt[-1]["content"] == "p0" else "no.")
-    after = Scripted(lambda prompt, draft: "yes?")
-    found = gain(before, after, Judge(Pattern(r"\?$")), problems, 0)
+    agent = Trained(lambda p, d: "yes?", lambda p, d: "yes?" if p[-1]["content"] == "p0" else "no.")
+    found = measured(agent, Judge(Pattern(r"\?$")), problems, Noted())
     assert (found["prompts"], found["rewarded"]) == (4, 4)
     assert (found["before"], found["after"], found["change"]) == (-0.5, 1.0, 1.5)
     assert found["change_low"] < 1.5 < found["change_high"]
 
 
-def test_a_judge_that_abstains_gives_no_gain() -> None:
-    """Empty answers are not judged: there is no number to write down."""
-    silent = Scripted(lambda prompt, draft: "")
+def test_a_judge_that_abstains_gives_no_gain_and_says_why() -> None:
+    """Empty answers are not judged: there is no number to write down, but a row for each."""
+    silent, noted = Scripted(lambda prompt, draft: ""), Noted()
     with pytest.raises(ArenaError, match="only 0 of 2 held-out prompts were rewarded"):
-        gain(silent, silent, Judge(Pattern("x")), [problem("a"), problem("b")], 0)
+        measured(silent, Judge(Pattern("x")), [problem("a"), problem("b")], noted)
+    sides = [f"gain{i:04d}.{side}" for side in ("before", "after") for i in (0, 1)]
+    assert noted.failed == [(id, "empty_answer") for id in sides]
 
 
 def test_replies_are_those_of_the_persona() -> None:
@@ -109,5 +142,5 @@ def test_replies_are_those_of_the_persona() -> None:
         return "yes?"
 
     agent = Scripted(watch, system="be brief")
-    gain(agent, agent, Judge(Pattern(r"\?$")), [problem("a"), problem("b")], 0)
+    measured(agent, Judge(Pattern(r"\?$")), [problem("a"), problem("b")], Noted())
     assert asked and all(roles == ["system", "user"] for roles in asked)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate import tracking
 
 from agents import ConfigError
 from arena.train.trackers import Trackers
@@ -56,3 +57,37 @@ def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
     [folder] = [path.parent for path in (run / "trackers").rglob("events.*") if path.parent.name == "run"]
     found = EventAccumulator(str(folder)).Reload()
     assert [(event.step, event.value) for event in found.Scalars("train/loss")] == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_tracker_that_does_not_end_in_order_is_told_of(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """The run is done by then."""
+
+    class Broken:
+        name = "broken"
+
+        def finish(self) -> None:
+            raise RuntimeError("network gone")
+
+    trackers = Trackers([], tmp_path, {})
+    trackers._trackers = [Broken()]
+    trackers.close()
+    assert "broken did not end in order (network gone)" in caplog.text
+
+
+def test_a_tracker_that_refuses_to_start_is_a_setting_to_mend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With its reason."""
+
+    class Refusing:
+        requires_logging_directory = False
+
+        def __init__(self, name: str) -> None:
+            raise RuntimeError("api_key not configured")
+
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", Refusing)
+    monkeypatch.setattr(tracking, "_available_trackers", ["wandb"])
+    with pytest.raises(ConfigError, match="'wandb', which refuses to start .api_key not configured."):
+        Trackers(["wandb"], tmp_path, {})

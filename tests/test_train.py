@@ -13,6 +13,7 @@ from typing import Any
 import families
 import pytest
 
+from arena import job
 from arena.rundir import rows
 
 VOLATILE = {"ts", "seconds", "seconds_drafting", "seconds_judging"}
@@ -161,6 +162,11 @@ def test_a_stage_goes_on_from_the_adapter_of_another(line: Line, tmp_path: Path)
         (["train=dpoo"], "did you mean 'dpo'?"),
         (["conf=kritic"], "did you mean 'critic'?"),
         (["conf=smollm_duo"], "is for another command: python -m arena.run conf=smollm_duo"),
+        (["drafts=1"], "OnlineDPO compares drafts of one prompt: drafts must be at least 2, got 1"),
+        (
+            ["conf=learn", "train=dpo", "data.paths=[PAIRS]", "data@heldout=files", "heldout.paths=[PAIRS]"],
+            "`data` and `heldout` hold the same prompts",
+        ),
         (["batch=0"], "batch must be at least 1, got 0"),
         (["valid=1.5"], "valid is a share of the data and must be in [0, 1), got 1.5"),
         (["report_to=[tensorbord]"], "report_to names 'tensorbord'; known are"),
@@ -196,3 +202,24 @@ def test_a_mistake_is_answered_in_one_line(
     assert err.startswith("error: ") and err.count("\n") == 1, err
     assert told in err
     assert (out, ended.value.code) == ("", 2)
+
+
+def test_a_stop_in_a_part_of_a_job_stops_the_whole(tmp_path: Path) -> None:
+    """A stage that ends in order though it was asked to stop is the last one."""
+    with job.signals() as outer:
+        with job.signals() as inner:
+            signal.raise_signal(signal.SIGTERM)
+        assert inner.reason == outer.reason == "SIGTERM"
+
+
+@pytest.mark.slow
+def test_other_records_than_those_it_began_with_are_refused(line: Line, tmp_path: Path) -> None:
+    """Also where there are as many of them."""
+    pairs = write(tmp_path / "pairs.jsonl", *PAIRS)
+    words = ["conf=learn", "train=dpo", f"data.paths=[{pairs}]", "train.rank=4", "valid=0"]
+    first = ran(line("one", *words), tmp_path)
+    assert first.returncode == 0, first.stderr[-2000:]
+    (tmp_path / "one" / "run.json").write_text("{}")
+    write(pairs, *[{**row, "chosen": "another"} for row in PAIRS])
+    done = ran(line("one", *words), tmp_path)
+    assert done.returncode == 2 and "was started with another records" in done.stderr

@@ -10,6 +10,7 @@ The run folder is runs/CONF (with a learner that is not the conf's own, runs/CON
 again continues a run that was stopped. The adapter is left in its folder `adapter`.
 """
 
+import gc
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 OFFLINE_TABLES: Sequence[str] = ("metrics", "evaluations", "failures")
 """What a learner from tables writes."""
-NUMBERS = ("seed", "valid", "count", "passes", "batch", "drafts", "save_every")
+NUMBERS = ("seed", "valid", "most", "count", "passes", "batch", "drafts", "save_every")
 """Settings that a course takes as they are."""
 
 
@@ -40,7 +41,7 @@ def train(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from omegaconf import OmegaConf
 
     if cfg.stages:
-        return _stages(cfg, conf, folder.parent)
+        return _stages(cfg, conf, folder.parent if folder.name == conf else folder)
     OmegaConf.resolve(cfg)
     from hydra.utils import instantiate
 
@@ -53,6 +54,7 @@ def train(cfg: "DictConfig", conf: str, folder: Path) -> int:
     from arena.train.trackers import Trackers
 
     backbone.load.cache_clear()  # another run of this process may have left its adapters on the weights
+    gc.collect()  # trainers leave weights in cycles of references
     seat, policy = _policy({seat: instantiate(part) for seat, part in cfg.agents.items()})
     learner = instantiate(cfg.train)
     tables = OFFLINE_TABLES if hasattr(learner, "fit") else (*TABLES, "evaluations")
@@ -82,10 +84,17 @@ def _stages(cfg: "DictConfig", conf: str, root: Path) -> int:
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
 
-    given = [word for word in HydraConfig.get().overrides.task if not word.startswith("conf=")]
-    for name in cfg.stages:
-        if code := train(compose("train", overrides=[f"conf={name}", *given]), name, root / name):
-            return code
+    from arena import job
+
+    own = ("conf=", "stages=", "runs=")
+    given = [word for word in HydraConfig.get().overrides.task if not word.lstrip("+").startswith(own)]
+    with job.signals() as stop:
+        for name in cfg.stages:
+            staged = compose("train", overrides=[f"conf={name}", f"runs={root}", *given])
+            if code := train(staged, name, root / name):
+                return code
+            if stop.reason:
+                return job.STOPPED
     if cfg.display not in ("json", "quiet"):
         print(f"all stages are trained; compare them: python -m arena.evaluate conf={conf}")
     return 0

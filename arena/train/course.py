@@ -1,5 +1,7 @@
 """A course: one training with all that it has; what all trainings begin and end with."""
 
+import hashlib
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +54,7 @@ class Course:
     problems: Source | None
     seed: int
     valid: float
+    most: int
     count: int
     passes: int
     batch: int
@@ -88,10 +91,32 @@ class Course:
         else:
             found = self._read(self.data, kind)
             found = found[: self.count] if kind is Problem and self.count else found
-        if self.heldout is not None:
-            return found, self._read(self.heldout, kind)
-        train, valid = hold_out(found, self.valid, self.seed)
-        return list(train), list(valid)
+        if self.heldout is None:
+            train, valid = hold_out(found, self.valid, self.seed)
+        else:
+            valid = self._read(self.heldout, kind)
+            train = self._apart(found, valid)
+        if self.most:
+            train = random.Random(f"most {self.seed}").sample(train, len(train))[: self.most]
+        self.files.agree("records", {"train": _digest(train), "held out": _digest(valid)})
+        return train, valid
+
+    def _apart(self, train: list[R], valid: list[R]) -> list[R]:
+        """What is learned from, without what is held out.
+
+        Raises:
+            ConfigError: nothing is left.
+        """
+        from arena.corpus.split import group_of
+
+        known = {group_of(record) for record in valid}  # type: ignore[arg-type]
+        kept = [record for record in train if group_of(record) not in known]  # type: ignore[arg-type]
+        if not kept:
+            raise ConfigError("`data` and `heldout` hold the same prompts or papers: name other files")
+        if len(kept) < len(train):
+            text = f"{len(train) - len(kept)} records to learn from are held out too, and are left out"
+            self.display.say("note", text=text)
+        return kept
 
     def _read(self, data: Data | None, kind: type[R]) -> list[R]:
         if data is None:
@@ -147,6 +172,11 @@ class Course:
         hints = [f"python -m arena.chat agents.policy.adapter={adapter}", f"{self.files.path}/README.md"]
         job.finished(self.files, self.display, time.perf_counter() - self.started, found, hints)
         return 0
+
+
+def _digest(records: Sequence[object]) -> str:
+    """What a continued run must find again."""
+    return f"{len(records)} records, {hashlib.sha256(repr(records).encode()).hexdigest()[:12]}"
 
 
 def judge_name(judge: "Judge | None") -> str:

@@ -16,6 +16,8 @@ class Learner(Protocol):
 
     lr: float
     rank: int
+    least_drafts: ClassVar[int]
+    """Texts to one prompt that it takes to learn anything."""
 
     def attach(self, agent: "Agent", seat: str) -> None:
         """Give `agent` an adapter named after its seat, to be trained from now on."""

@@ -18,6 +18,11 @@ def train_online(course: Course) -> int:
     for key in ("passes", "batch", "drafts", "save_every"):
         if getattr(course, key) < 1:
             raise ConfigError(f"{key} must be at least 1, got {getattr(course, key)}")
+    if course.drafts < course.learner.least_drafts:
+        raise ConfigError(
+            f"{type(course.learner).__name__} compares drafts of one prompt: drafts must be at least "
+            f"{course.learner.least_drafts}, got {course.drafts}"
+        )
     judge = course.judged()
     train, heldout = course.records(Problem)
     table = _table(course, train)
@@ -36,11 +41,12 @@ def train_online(course: Course) -> int:
         for event in practise(table, course.seat, course.batch):
             session.take(event)
         session.save(session.trained)
-        if len(heldout) > 1:
-            before = course.policy.fixed()
-            found = gain(before, course.policy, judge, heldout, course.seed)
-            course.desk.evaluated(session.trained, found)
         course.desk.finish(course.learner.save)
+        if len(heldout) > 1:
+            course.desk.check()
+            found = gain(course.policy, judge, heldout, course.seed, session.scribe)
+            course.desk.evaluated(session.trained, found)
+        course.desk.check()
 
     return course.carry_out(
         work, lambda: alarms.raised(session.steps, session.verdicts, session.metrics, [course.seat])

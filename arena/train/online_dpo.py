@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agents.base import Agent
 from agents.errors import ConfigError
 from arena.train.errors import check_finite
-from arena.train.optimizer import adamw
+from arena.train.optimizer import adamw, whole_or_not
 from rewards.verdict import Preference
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class OnlineDPO:
         checkpointing: recompute activations in the backward pass, to save memory.
         seed: of the adapter's initial weights.
     """
+
+    least_drafts = 2
 
     def __init__(
         self,
@@ -127,15 +129,16 @@ class OnlineDPO:
         start = time.perf_counter()
         first: dict[str, float] = {}
         references: dict[int, list[torch.Tensor]] = {}
-        for _ in range(self.epochs):
-            sums = self._gradients(preferences, references)
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
-            check_finite(self.agent.updates, loss=sums["loss"], gradient=float(norm))
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.lr * min(1.0, (self.agent.updates + 1) / max(1, self.warmup))
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            first = first or {**sums, "grad_norm": float(norm)}
+        with whole_or_not(self.parameters, self.optimizer):
+            for _ in range(self.epochs):
+                sums = self._gradients(preferences, references)
+                norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+                check_finite(self.agent.updates, loss=sums["loss"], gradient=float(norm))
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.lr * min(1.0, (self.agent.updates + 1) / max(1, self.warmup))
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+                first = first or {**sums, "grad_norm": float(norm)}
         self.agent.updates += 1
         return Update(pairs=len(preferences), seconds=time.perf_counter() - start, **first)
 

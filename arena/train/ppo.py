@@ -4,7 +4,7 @@ import io
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from agents.errors import ConfigError
 from arena.seeds import seed_of
 from arena.train.errors import Diverged, check_finite
 from arena.train.memory import within_memory
-from arena.train.optimizer import adamw
+from arena.train.optimizer import adamw, whole_or_not
 from arena.train.ppo_settings import PPOSettings, PPOUpdate
 from arena.train.ptx import Supervised
 from arena.train.rollout import Branch, Rollout, branches, packed
@@ -35,6 +35,8 @@ class PPO(PPOSettings):
     Every draft with a reward is a sample. The score stands on its last token, and each token pays for its
     distance to the reference, which is the same weights as they were before (Ziegler et al. 2019).
     """
+
+    least_drafts = 1
 
     @property
     def updates(self) -> int:
@@ -84,9 +86,14 @@ class PPO(PPOSettings):
         samples, left_out = branches(self.agent, exchanges)
         if not samples:
             return None
-        start = time.perf_counter()
-        rollout = self._rollout(samples)
-        means, steps = self._optimise(rollout)
+        start, moments = time.perf_counter(), self.moments
+        try:
+            rollout = self._rollout(samples)
+            with whole_or_not([*self.parameters, *self.head.parameters()], self.optimizer):
+                means, steps = self._optimise(rollout)
+        except Diverged:
+            self.moments = moments
+            raise
         coef, scores = self.kl_coef, [score for branch in samples for score in branch.scores]
         if self.kl_target is not None:
             kl = rollout.numbers["kl"]
@@ -191,7 +198,7 @@ class PPO(PPOSettings):
                 if self.max_kl is not None and found["approx_kl"] > self.max_kl:
                     self._forget_gradients()
                     break
-                seen["grad_norm"].append(self._step(found["loss"]))
+                seen["grad_norm"].append(self._step(found))
             else:
                 continue
             break
@@ -233,7 +240,7 @@ class PPO(PPOSettings):
                 sums["loss"] += self.ptx_coef * sums["ptx_loss"]
         return sums
 
-    def _step(self, loss: float) -> float:
+    def _step(self, found: Mapping[str, float]) -> float:
         """One step of the optimiser, unless a number is not finite; the adapter's gradient norm."""
         import torch
 
@@ -241,11 +248,7 @@ class PPO(PPOSettings):
             float(torch.nn.utils.clip_grad_norm_(own, self.max_grad_norm))
             for own in (self.parameters, list(self.head.parameters()))
         ]
-        try:
-            check_finite(self.updates, loss=loss, gradient=norms[0], value_gradient=norms[1])
-        except Diverged:
-            self._forget_gradients()
-            raise
+        check_finite(self.updates, gradient=norms[0], value_gradient=norms[1], **found)
         rise = min(1.0, (self.updates + 1) / max(1, self.warmup))
         for group, rate in zip(self.optimizer.param_groups, (self.lr, self.value_lr), strict=True):
             group["lr"] = rate * rise

@@ -23,6 +23,14 @@ class Practice(Table):
         system = [Message(role="system", content=persona)] if persona else []
         return [*system, *self.problems[dialogue.id].prompt]
 
+    def shown(self, dialogue: Dialogue, seat: str) -> tuple[Message, ...]:
+        """The problem as it is, without the seat's persona."""
+        return self.problems[dialogue.id].prompt
+
+    def reference(self, dialogue: Dialogue) -> str:
+        """The problem's correct answer."""
+        return self.problems[dialogue.id].reference
+
 
 def presentations(problems: Sequence[Problem], passes: int, batch: int, seed: int) -> list[Problem]:
     """The problems in the order in which they are answered, each `passes` times, in whole steps of `batch`.

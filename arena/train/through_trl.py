@@ -176,6 +176,10 @@ def _train(learner: ThroughTRL, trainer: Any, held: Sequence[Row], desk: "Desk")
                 f"{newest[1]} was made with {found} training records and there are {trainer.records} now: "
                 "give back the records that it began with, or begin a new run"
             )
+        state = json.loads((newest[1] / "trainer_state.json").read_text(encoding="utf-8"))
+        if state["global_step"] >= state["max_steps"]:  # transformers would make one step more
+            read_adapter(trainer.subject, newest[1])
+            return
     try:
         trainer.train(resume_from_checkpoint=str(newest[1]) if newest else None)
     except Diverged:

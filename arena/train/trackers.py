@@ -40,7 +40,10 @@ class Trackers:
     def close(self) -> None:
         """End the trackers."""
         for tracker in self._trackers:
-            tracker.finish()
+            try:
+                tracker.finish()
+            except Exception as error:  # noqa: BLE001 - as above
+                _log.warning("the tracker %s did not end in order (%s)", tracker.name, error)
 
 
 def _started(name: str, folder: Path, settings: Mapping[str, Any]) -> Any:
@@ -51,7 +54,15 @@ def _started(name: str, folder: Path, settings: Mapping[str, Any]) -> Any:
         raise ConfigError(f"report_to names {name!r}; known are {', '.join(known)}")
     if name not in [str(kind) for kind in get_available_trackers()]:
         raise ConfigError(f"report_to names {name!r}, which is not installed: pip install {name}")
-    kind = LOGGER_TYPE_TO_CLASS[name]
+    try:
+        return _started_as(LOGGER_TYPE_TO_CLASS[name], folder, settings)
+    except Exception as error:  # noqa: BLE001 - each tracker has errors of its own
+        raise ConfigError(
+            f"report_to names {name!r}, which refuses to start ({error}): set it up, or take it out"
+        ) from error
+
+
+def _started_as(kind: Any, folder: Path, settings: Mapping[str, Any]) -> Any:
     where = {"logging_dir": folder / "trackers"} if kind.requires_logging_directory else {}
     tracker = kind(folder.name, **where)
     if hasattr(tracker, "start"):
