@@ -170,7 +170,7 @@ class Local(Agent):
             if (found.rank, found.alpha) != (lora.rank, lora.alpha):
                 raise ConfigError(
                     f"{found.folder} has rank={found.rank} and alpha={found.alpha:g}: learning goes on from "
-                    f"it with the same (train.rank, train.alpha), got {lora.rank} and {lora.alpha:g}"
+                    f"it with the same: set train.rank={found.rank} train.alpha={found.alpha:g}"
                 )
             lora = replace(lora, targets=found.targets)
         self.backbone.add_adapter(adapter, lora)

@@ -133,12 +133,13 @@ def raised(
     steps: Sequence[Row], verdicts: Sequence[Row], metrics: Sequence[Row], learners: Sequence[str]
 ) -> dict[str, str]:
     """All alarms of a run so far, by name."""
+    by_score = {row["speaker"] for row in metrics if "margin" not in row}
     whole: dict[str, tuple[Callable[[Sequence[Row]], str | None], Sequence[Row]]] = {
         "judge_like_shuffled": (judge_is_like_shuffled, verdicts),
         "judge_like_topic": (judge_is_like_topic, verdicts),
         "wim_restates": (wim_restates, verdicts),
         "wim_rare": (wim_is_rare, verdicts),
-        "undecided": (few_are_decided, steps),
+        "undecided": (few_are_decided, [row for row in steps if row["speaker"] not in by_score]),
     }
     found = {name: check(rows) for name, (check, rows) in whole.items()}
     for seat in learners:

@@ -145,7 +145,7 @@ class Desk:
         if not reply.text.strip():
             self.note("an empty answer: the question is forgotten")
         elif reply.truncated:
-            self.note("cut at the limit: agents.SEAT.max_new_tokens=... sets another one")
+            self.note("cut at the limit: max_new_tokens of the agent sets another one")
 
     def _help(self, _: str) -> None:
         width = max(map(len, COMMANDS)) + 1

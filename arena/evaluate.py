@@ -55,7 +55,8 @@ def evaluate(cfg: "DictConfig", conf: str, folder: Path) -> int:
 
     backbone.load.cache_clear()  # another run of this process may have left its adapters on the weights
     if cfg.evaluation is None:
-        raise ConfigError(f"{conf} has nothing to be measured: name it by evaluation=NAME")
+        parts = ", ".join(sorted(path.stem for path in (config.CONF / "evaluation").glob("*.yaml")))
+        raise ConfigError(f"{conf} does not say what to measure: +evaluation=NAME, one of {parts}")
     seat = _seat(cfg)
     take_adapter(cfg.agents[seat], folder, cfg.stages)
     OmegaConf.resolve(cfg)

@@ -102,6 +102,8 @@ class Live(Display):
 
     def _table(self) -> RenderableType:
         by_steps = self.progress.steps > 0
+        if not by_steps and not any(tally.drafts for tally in self.progress.tallies.values()):
+            return Text()
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("seat", overflow="fold")
         for name in _COLUMNS if by_steps else _STAGED:

@@ -66,6 +66,12 @@ def interval(values: Sequence[float], digits: int) -> str:
     return f"{mean:.{digits}f} ± {half:.{digits}f}" if isfinite(half) else f"{mean:.{digits}f}, one value"
 
 
+def _about(values: Sequence[float]) -> str:
+    """Mean ± half width at 95 %, in four digits: learning rates and tokens stand in one table."""
+    mean, half = mean_interval(values)
+    return f"{mean:.4g} ± {half:.2g}" if isfinite(half) else f"{mean:.4g}"
+
+
 def share(count: int, n: int) -> str:
     """A share in per cent with its 95 % interval (Wilson), or that there was nothing to count."""
     if not n:
@@ -105,8 +111,8 @@ def learning(metrics: Sequence[Row]) -> list[str]:
         cells = (
             (
                 name.replace("_", " "),
-                interval([row[name] for row in own[:third]], 4),
-                interval([row[name] for row in own[-third:]], 4),
+                _about([row[name] for row in own[:third]]),
+                _about([row[name] for row in own[-third:]]),
             )
             for name in names
         )

@@ -220,13 +220,13 @@ class Train(Common):
     count: int = 0
     """How many prompts; 0: all of `data`, 64 of `problems`."""
     passes: int = 1
-    """How often each prompt is written to."""
+    """Of online_dpo and ppo: how often each prompt is written to; other learners have train.epochs."""
     batch: int = 8
-    """Prompts of one step."""
+    """Of online_dpo and ppo: prompts of one step; others have train.batch or train.batch_size."""
     drafts: int = 4
-    """Texts that are written to each prompt of a step."""
+    """Of online_dpo and ppo: texts that are written to each prompt of a step; others have train.drafts."""
     save_every: int = 10
-    """Steps between checkpoints of a learner that lets the agent write; others have train.save_every."""
+    """Of online_dpo and ppo: steps between checkpoints; others have train.save_every."""
     report_to: list[str] = field(default_factory=list)
     """Trackers that get every row of metrics: tensorboard, wandb, trackio, mlflow, comet_ml, ..."""
     stages: list[str] = field(default_factory=list)

@@ -195,7 +195,7 @@ def _matches(
 def _prompts(
     form: Form, transcripts: Sequence[Transcript], speaker: str, settings: Row, last: int | None
 ) -> Iterator[Text | str]:
-    if worked := next((each.id for each in transcripts if each.works_on_answers), ""):
+    if worked := next((each.id for each in transcripts if each.works_on_answers or each.question), ""):
         raise ConfigError(
             f"--as: {worked} works on answers; what a seat was shown is only rebuilt for the dialogues of "
             "arena.run: leave --as away"

@@ -6,7 +6,8 @@
 #   jobs/story.sh tiny              the whole way in minutes on two cores; shows that it works, not what it can do
 #   sbatch jobs/story.sh            on a cluster; jobs/env.sh has the settings
 #
-# What stands behind the size goes to every command: jobs/story.sh tiny seed=1 precision=fp32.
+# What stands behind the size goes to every command, so that it must be a setting that all of them have:
+# jobs/story.sh tiny seed=1 precision=fp32 display=plain.
 # Folders are runs/story-SIZE/critic, king, evaluate-critic, evaluate-king; what is done is not done again.
 # ARENA_PORT is where the critic is served; default 8008. ARENA_DATA is the folder of the data sets.
 #
@@ -35,6 +36,10 @@ case ${1:-} in
     shift
     ;;
   *=* | "") ;;
+  -h | --help)
+    sed -n '2,14s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
   *) fail "the first word is the size, full or tiny, got ${1@Q}" ;;
 esac
 common=("$@")
@@ -75,13 +80,16 @@ stop_serving() {
   serving=
 }
 
+listening() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+
 serve_critic() {
   local waited=0
+  ! listening || fail "something listens at port $port already: choose another by ARENA_PORT"
   say "the critic is served at port $port"
   python -m arena.serve reward judge=critic judge.agent.adapter="$root/critic" port="$port" "${common[@]}" &
   serving=$!
   trap 'stop_serving; leave_scratch' EXIT
-  until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+  until listening; do
     kill -0 "$serving" 2>/dev/null || fail "the reward server has ended: see above, or choose another ARENA_PORT"
     [ "$((waited += 1))" -lt 300 ] || fail "the reward server does not answer after 5 minutes"
     sleep 1

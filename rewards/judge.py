@@ -57,6 +57,21 @@ class Judge:
         """The rater's name and zeta."""
         return f"{type(self.rater).__name__.lower()}, zeta {self.zeta:g}"
 
+    @property
+    def asks(self) -> bool:
+        """Whether it asks an agent at all."""
+        return self.rater.asks or self.wim is not None
+
+    def ready(self, agent: Agent) -> None:
+        """Find out whether it can judge, before anything is written that it is to judge.
+
+        Args:
+            agent: who would judge, if the judge has no agent of its own.
+
+        Raises:
+            ArenaError: it cannot.
+        """
+
     def rate(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Verdict]:
         """One verdict per case by `agent`; a case with an empty answer is not judged.
 

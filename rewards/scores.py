@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from agents.base import Agent
+from agents.dialogue import Message, Reply
 from rewards.judge import Judge
 from rewards.verdict import Case, Verdict
 
@@ -40,6 +41,16 @@ class Scored(Judge):
     def __str__(self) -> str:
         """The kind of judge."""
         return type(self).__name__.lower()
+
+    @property
+    def asks(self) -> bool:
+        """With an agent of its own."""
+        return self.agent is not None
+
+    def ready(self, agent: Agent) -> None:
+        """Have a few words scored."""
+        prompt = (Message(role="user", content="Are you there?"),)
+        self.score(self.agent or agent, [Case("ready", "", prompt, Reply("Yes."))], [0])
 
     def score(self, agent: Agent, cases: Sequence[Case], seeds: Sequence[int]) -> list[Score]:
         """One score per case, none of which has an empty answer."""

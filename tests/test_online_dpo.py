@@ -134,7 +134,7 @@ def test_loss_rewards_and_gradients_equal_those_of_trl(
     pairs = preferences(margin)
     expected = trl_step(made, pairs, theirs, tmp_path)
     made.agent.backbone.model.eval()
-    packs = made._packs(pairs)
+    packs = made._packs(pairs, 120)
     assert len(packs) > 1
     sums = made._accumulate(packs, made._reference(packs), len(pairs))
     assert sums["loss"] == pytest.approx(expected["loss"], abs=1e-5, rel=1e-6)

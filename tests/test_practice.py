@@ -80,7 +80,9 @@ def test_problems_come_in_whole_steps_and_each_pass_has_its_order() -> None:
 
 def test_too_few_problems_for_a_step_are_refused() -> None:
     """With what to set."""
-    with pytest.raises(ConfigError, match="1 prompts are fewer than a step takes: set batch=1"):
+    with pytest.raises(
+        ConfigError, match="1 prompts to learn from are fewer than the 8 of a step: set batch=1, or passes=8"
+    ):
         presentations([problem("a")], 1, 8, 0)
 
 

@@ -40,9 +40,11 @@ def test_the_two_commands_stand_in_the_readme(name: str) -> None:
     assert lines[0].startswith("pip install torch==2.13.0 && pip install -e")
 
 
-@pytest.mark.parametrize(
-    ("verb", "least"), [("run", 1), ("collect", 4), ("revise", 4), ("train", 6), ("evaluate", 2), ("chat", 2)]
-)
+COMMANDS = {"run": 1, "collect": 4, "revise": 4, "train": 6, "evaluate": 2, "chat": 2, "serve": 2}
+"""The fewest commands of each verb that the README shows."""
+
+
+@pytest.mark.parametrize(("verb", "least"), COMMANDS.items())
 def test_every_override_in_a_command_is_a_key(verb: str, least: int) -> None:
     """The commands of the README compose."""
     from hydra import compose, initialize_config_dir

@@ -82,8 +82,8 @@ def test_learning_is_shown_by_means_of_thirds(run: RunFolder) -> None:
     updated(run, 0.0, 0.0, 0.3, 0.3, 0.6, 0.6)
     text = report(run, "d", {})
     assert "| ada, 6 updates | first third, mean ± 95 % | last third |" in text
-    assert "| loss | 0.7000 ± 0.0000 | 0.1000 ± 0.0000 |" in text
-    assert "| margin | 0.0000 ± 0.0000 | 0.6000 ± 0.0000 |" in text
+    assert "| loss | 0.7 ± 0 | 0.1 ±" in text
+    assert "| margin | 0 ± 0 | 0.6 ± 0 |" in text
 
 
 def test_a_run_without_learners_has_no_table_of_learning(run: RunFolder) -> None:

@@ -51,7 +51,7 @@ def hold_out(records: Sequence[R], share: float, seed: int) -> tuple[list[R], li
     if share and not (train and valid):
         raise ConfigError(
             f"{len(records)} records of {len(set(whole))} groups (prompts, papers, articles or dialogues) "
-            f"cannot be parted so that {share:g} of them are held out: set it to 0, or take more data"
+            f"cannot be parted so that {share:g} of them are held out: set valid=0, or take more data"
         )
     return train, valid
 

@@ -63,7 +63,7 @@ class Texts:
             if cut > MANY_CUT * len(turns):
                 found[f"truncated_{arm}"] = (
                     f"{cut} of {len(turns)} texts by {arm} were cut at the token limit, and judged as they "
-                    "are: raise agents.SEAT.max_new_tokens"
+                    "are: raise max_new_tokens of the agent"
                 )
         return found
 

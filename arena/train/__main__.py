@@ -57,6 +57,9 @@ def train(cfg: "DictConfig", conf: str, folder: Path) -> int:
     gc.collect()  # trainers leave weights in cycles of references
     seat, policy = _policy({seat: instantiate(part) for seat, part in cfg.agents.items()})
     learner = instantiate(cfg.train)
+    if hasattr(learner, "fit"):
+        _refuse_unused(cfg)
+    parts = {key: instantiate(cfg[key]) for key in ("judge", "data", "heldout", "problems")}
     tables = OFFLINE_TABLES if hasattr(learner, "fit") else (*TABLES, "evaluations")
     settings = config.settings(cfg)
     with (
@@ -70,10 +73,8 @@ def train(cfg: "DictConfig", conf: str, folder: Path) -> int:
         with closing(Trackers(cfg.report_to, folder, settings)) as trackers:
             course = Course(
                 conf, files, display, stop, trackers, seat, policy, learner,
-                judge=instantiate(cfg.judge),
-                data=instantiate(cfg.data),
-                heldout=instantiate(cfg.heldout),
-                problems=instantiate(cfg.problems),
+                measured=cfg.evaluation is not None,
+                **parts,
                 **{key: cfg[key] for key in NUMBERS},
             )  # fmt: skip
             return train_offline(course) if hasattr(learner, "fit") else train_online(course)
@@ -83,6 +84,7 @@ def _stages(cfg: "DictConfig", conf: str, root: Path) -> int:
     """Train one conf after the other, each in its own folder; what is done is not done again."""
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
 
     from arena import job
 
@@ -90,7 +92,14 @@ def _stages(cfg: "DictConfig", conf: str, root: Path) -> int:
     given = [word for word in HydraConfig.get().overrides.task if not word.lstrip("+").startswith(own)]
     with job.signals() as stop:
         for name in cfg.stages:
-            staged = compose("train", overrides=[f"conf={name}", f"runs={root}", *given])
+            try:
+                staged = compose("train", overrides=[f"conf={name}", f"runs={root}", *given])
+            except HydraException as error:
+                ways = ", then ".join(f"conf={each}" for each in cfg.stages)
+                raise ConfigError(
+                    f"the stage {name} does not take all of {' '.join(given)!r} "
+                    f"({str(error).splitlines()[0]}): train the stages one by one, {ways}"
+                ) from error
             if code := train(staged, name, root / name):
                 return code
             if stop.reason:
@@ -98,6 +107,21 @@ def _stages(cfg: "DictConfig", conf: str, root: Path) -> int:
     if cfg.display not in ("json", "quiet"):
         print(f"all stages are trained; compare them: python -m arena.evaluate conf={conf}")
     return 0
+
+
+def _refuse_unused(cfg: "DictConfig") -> None:
+    """Refuse settings on the command line that the learner does not look at, since it has its own."""
+    from hydra.core.hydra_config import HydraConfig
+
+    names = {"drafts": "drafts", "batch": "batch_size", "passes": "epochs", "save_every": "save_every"}
+    for word in HydraConfig.get().overrides.task:
+        name = word.partition("=")[0]
+        if name in names and not cfg.stages:
+            own = [each for each in (names[name], name) if each in cfg.train]
+            instead = f"set train.{own[0]}" if own else "leave it out"
+            raise ConfigError(
+                f"{name} is of train=online_dpo and train=ppo, which are not used here: {instead}"
+            )
 
 
 def _policy(agents: dict[str, Any]) -> tuple[str, "Local"]:

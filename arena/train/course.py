@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agents.errors import ConfigError
@@ -60,6 +61,8 @@ class Course:
     batch: int
     drafts: int
     save_every: int
+    measured: bool = False
+    """Whether the conf says what arena.evaluate is to measure."""
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -158,6 +161,13 @@ class Course:
         )
         job.warn_if_unguarded(self.files, self.display)
 
+    def _next(self, adapter: Path) -> str:
+        """The command that the adapter is for."""
+        if (adapter / "reward_head.safetensors").exists():
+            return f"python -m arena.run judge=reward_model judge.agent.adapter={adapter}"
+        verb = "evaluate" if self.measured else "chat"
+        return f"python -m arena.{verb} conf={self.conf} agents.{self.seat}.adapter={adapter}"
+
     def carry_out(self, work: Callable[[], None], alarms: Callable[[], Mapping[str, str]]) -> int:
         """Do the work, then write the report; returns the exit code."""
         from arena.train.train_report import train_report
@@ -169,7 +179,7 @@ class Course:
             self.display.say("alarm", name=name, text=text)
         replace_text(self.files.path / "README.md", train_report(self.files, self.conf, found))
         adapter = self.files.path / "adapter"
-        hints = [f"python -m arena.chat agents.policy.adapter={adapter}", f"{self.files.path}/README.md"]
+        hints = [self._next(adapter), f"{self.files.path}/README.md"]
         job.finished(self.files, self.display, time.perf_counter() - self.started, found, hints)
         return 0
 
@@ -183,7 +193,9 @@ def judge_name(judge: "Judge | None") -> str:
     """Who judges, in words."""
     if judge is None:
         return "none"
-    return f"{judge}, {judge.agent.name}" if judge.agent else f"{judge}, the agent as it began"
+    if judge.agent is not None:
+        return f"{judge}, {judge.agent.name}"
+    return f"{judge}, the agent as it began" if judge.asks else str(judge)
 
 
 def train_offline(course: Course) -> int:

@@ -24,6 +24,7 @@ def train_online(course: Course) -> int:
             f"{course.learner.least_drafts}, got {course.drafts}"
         )
     judge = course.judged()
+    judge.ready(course.policy)
     train, heldout = course.records(Problem)
     table = _table(course, train)
     course.begin(

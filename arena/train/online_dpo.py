@@ -1,7 +1,6 @@
 """Online DPO: the pairs of one step of the arena change the adapter of the seat that wrote them."""
 
 import io
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 from agents.base import Agent
 from agents.errors import ConfigError
 from arena.train.errors import check_finite
+from arena.train.memory import within_memory
 from arena.train.optimizer import adamw, whole_or_not
 from rewards.verdict import Preference
 
 if TYPE_CHECKING:
     import torch
 
-    from agents.scoring import Pack
+    from agents.scoring import Group, Pack
     from arena.loop import Exchange
-
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -147,41 +144,41 @@ class OnlineDPO:
     ) -> dict[str, float]:
         """Gradients and statistics; where memory runs out, from passes of half the size.
 
-        `references` keeps what the reference says, by `micro_tokens`, for the next epoch.
+        `references` keeps what the reference says, by the size of a pass, for the next epoch.
         """
-        from agents.reader import out_of_memory
 
-        while True:
-            packs = self._packs(preferences)
-            try:
-                if self.micro_tokens not in references:
-                    references[self.micro_tokens] = self._reference(packs)
-                return self._accumulate(packs, references[self.micro_tokens], len(preferences))
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or len(packs) == len(preferences):
-                    raise
-            self.optimizer.zero_grad(set_to_none=True)
-            self.micro_tokens //= 2
-            _log.warning(
-                "out of memory: learning goes on with %d tokens in a pass (set train.micro_tokens to "
-                "start there, or train.checkpointing=true)",
-                self.micro_tokens,
-            )
+        def work(micro_tokens: int) -> dict[str, float]:
+            packs = self._packs(preferences, micro_tokens)
+            if micro_tokens not in references:
+                references[micro_tokens] = self._reference(packs)
+            return self._accumulate(packs, references[micro_tokens], len(preferences))
 
-    def _packs(self, preferences: Sequence[Preference]) -> list[tuple[list[Preference], "Pack"]]:
-        """Pairs of a forward pass, each prompt once with its chosen and then its rejected reply."""
-        from agents.scoring import Pack, packs
+        least = min(len(prompt) + sum(map(len, replies)) for prompt, replies in self._groups(preferences))
+        done, self.micro_tokens = within_memory(
+            work, self.micro_tokens, least, lambda: self.optimizer.zero_grad(set_to_none=True)
+        )
+        return done
 
-        groups = [
+    def _groups(self, preferences: Sequence[Preference]) -> list["Group"]:
+        """The tokens of each pair: its prompt once, its chosen and then its rejected reply."""
+        return [
             (
                 self.agent.prompt_ids(preference.prompt),
                 [self.agent.completion_ids(reply) for reply in (preference.chosen, preference.rejected)],
             )
             for preference in preferences
         ]
+
+    def _packs(
+        self, preferences: Sequence[Preference], micro_tokens: int
+    ) -> list[tuple[list[Preference], "Pack"]]:
+        """Pairs of a forward pass, at most `micro_tokens` tokens together, if a pair does not take more."""
+        from agents.scoring import Pack, packs
+
+        groups = self._groups(preferences)
         return [
             ([preferences[i] for i in part], Pack.of([groups[i] for i in part], self.agent.backbone.device))
-            for part in packs(groups, self.micro_tokens)
+            for part in packs(groups, micro_tokens)
         ]
 
     def _reference(self, packs: Sequence[tuple[list[Preference], "Pack"]]) -> list["torch.Tensor"]:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agents.base import Agent
 from agents.dialogue import Dialogue, Message
 from agents.errors import ConfigError
 from arena.loop import Event, Table, take_turn
@@ -22,6 +23,10 @@ class Practice(Table):
         persona = self.seats[seat].system
         system = [Message(role="system", content=persona)] if persona else []
         return [*system, *self.problems[dialogue.id].prompt]
+
+    def judge_of(self, seat: str) -> tuple[str, Agent]:
+        """The judge's own agent, else the one seat as it began."""
+        return "judge", self.judge.agent or self.seats[seat].fixed()
 
     def shown(self, dialogue: Dialogue, seat: str) -> tuple[Message, ...]:
         """The problem as it is, without the seat's persona."""
@@ -46,7 +51,8 @@ def presentations(problems: Sequence[Problem], passes: int, batch: int, seed: in
     whole = len(drawn) // batch * batch
     if not whole:
         raise ConfigError(
-            f"{len(drawn)} prompts are fewer than a step takes: set batch={len(drawn)}, or passes"
+            f"{len(drawn)} prompts to learn from are fewer than the {batch} of a step: set "
+            f"batch={len(drawn)}, or passes={-(-batch // len(problems))}"
         )
     return drawn[:whole]
 

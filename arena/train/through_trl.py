@@ -5,8 +5,10 @@ when training stops or ends are ours: TRL tokenises text anew, casts adapters on
 prints what it logs, sends telemetry, and would go on after a loss that is no number.
 """
 
+import errno
 import json
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 RECORDS = "records.json"
 """How many training records a checkpoint was made with."""
+
+FULL = 1 << 20
+"""A disk with fewer free bytes is full."""
 
 Row = dict[str, Any]
 Numbers = Mapping[str, float | int]
@@ -123,6 +128,17 @@ class ThroughTRL:
         return short
 
 
+@contextmanager
+def _told_if_full(folder: Path) -> Iterator[None]:
+    """A disk that is full is an OSError, which PyTorch's own error is not."""
+    try:
+        yield
+    except RuntimeError as error:
+        if shutil.disk_usage(folder).free < FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
+
+
 def guarded(trainer: Any) -> Any:
     """TRL's class `trainer` with our checkpoints and rates, no telemetry, and a check of every loss.
 
@@ -151,8 +167,9 @@ def guarded(trainer: Any) -> Any:
         def write(self, folder: Path) -> None:
             """Write adapter, optimiser, schedule, random numbers and position."""
             write_adapter(self.subject, folder)
-            self._save_optimizer_and_scheduler(str(folder))
-            self._save_rng_state(str(folder))
+            with _told_if_full(folder):
+                self._save_optimizer_and_scheduler(str(folder))
+                self._save_rng_state(str(folder))
             self.state.save_to_json(str(folder / "trainer_state.json"))
             (folder / RECORDS).write_text(json.dumps({"records": self.records}), encoding="utf-8")
 
