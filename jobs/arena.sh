@@ -7,7 +7,7 @@
 # sbatch takes its own options before the script's name; SBATCH_ACCOUNT, SBATCH_PARTITION, SBATCH_GPUS_PER_NODE,
 # SBATCH_MEM_PER_NODE, SBATCH_TIMELIMIT and their like in the environment say the same for every job. Both win
 # over what stands here; a job that names no GPU runs on processors. jobs/env.sh has the settings of this script.
-# ARENA_VERB=collect or ARENA_VERB=revise in the environment starts that command instead.
+# ARENA_VERB=collect, revise, train or evaluate in the environment starts that command instead.
 # Nodes often reach no network: weights have to lie in the cache, or where ARENA_STAGE or ARENA_MODELS say.
 #
 # Before the time limit, when preempted or requeued, the run saves and the job starts again where it was.

@@ -10,6 +10,12 @@ from arena.config import CONF, confs, verb_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = README.splitlines() + [
+    line
+    for path in sorted(ROOT.glob("arena/*/README.md"))
+    for line in path.read_text(encoding="utf-8").splitlines()
+]
+"""Of this README and those of the rooms."""
 
 
 def conf_row(name: str) -> str:
@@ -53,7 +59,7 @@ def test_every_override_in_a_command_is_a_key(verb: str, least: int) -> None:
     from arena.config import register
 
     register()
-    commands = [line for line in README.splitlines() if line.startswith(f"python -m arena.{verb}")]
+    commands = [line for line in LINES if line.startswith(f"python -m arena.{verb}")]
     assert len(commands) >= least
     for command in commands:
         overrides = [word for word in shlex.split(command, comments=True)[3:] if "=" in word]
@@ -62,6 +68,11 @@ def test_every_override_in_a_command_is_a_key(verb: str, least: int) -> None:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(CONF), version_base="1.3"):
             assert compose(verb, overrides=overrides).agents
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    """No line is one word in capitals, no marker is left."""
+    assert [line for line in LINES if re.fullmatch(r"[A-Z]{4,}|.*@@.*", line)] == []
 
 
 def test_files_that_the_readme_names_exist() -> None:
