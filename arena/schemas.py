@@ -214,7 +214,7 @@ class Train(Common):
     valid: float = 0.1
     """The share of `data` that is held out where `heldout` is null, in [0, 1)."""
     most: int = 0
-    """The most records to learn from, drawn by the seed after some were held out; 0: all."""
+    """The most records to learn from, and to hold out, drawn by the seed from each side; 0: all."""
     problems: Any = None
     """Where prompts come from, instead of `data`."""
     count: int = 0

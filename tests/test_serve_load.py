@@ -1,5 +1,6 @@
 """Sixty-four clients at once, before real weights: nobody gets another's reward."""
 
+import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,9 @@ from arena.serving.items import Item, rate
 from rewards.judge import Judge
 from rewards.rating import Labels
 
-CLIENTS, REQUESTS, BATCH = 64, 2000, 32
-ALONE = 400
+CLIENTS, BATCH = 64, 32
+REQUESTS = int(os.environ.get("ARENA_LOAD", "500"))
+ALONE = min(400, REQUESTS // 2)
 """Requests, drawn of all, whose rewards are compared with those that the judge gives without a server."""
 APART = 0.02
 """Rewards of one item in two batches differ by less: bf16 rounds otherwise in other company."""

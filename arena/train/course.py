@@ -93,14 +93,16 @@ class Course:
             found: list[Any] = self.problems(self.count or PROMPTS, self.seed)
         else:
             found = self._read(self.data, kind)
-            found = found[: self.count] if kind is Problem and self.count else found
+            if kind is Problem and self.count:
+                found = random.Random(f"count {self.seed}").sample(found, len(found))[: self.count]
         if self.heldout is None:
             train, valid = hold_out(found, self.valid, self.seed)
         else:
             valid = self._read(self.heldout, kind)
             train = self._apart(found, valid)
         if self.most:
-            train = random.Random(f"most {self.seed}").sample(train, len(train))[: self.most]
+            draw = random.Random(f"most {self.seed}")
+            train, valid = (draw.sample(side, len(side))[: self.most] for side in (train, valid))
         self.files.agree("records", {"train": _digest(train), "held out": _digest(valid)})
         return train, valid
 
