@@ -10,7 +10,7 @@ import torch
 from datasets import load_dataset
 from families import LLAMA, Family
 
-from agents.backbone import Lora
+from agents.backbone import Lora, load
 from agents.local import Local
 from arena import evaluate
 from arena.evaluation.trained import take_adapter, trained
@@ -21,6 +21,7 @@ QUICK = ["precision=fp32", "device=cpu", "agents.policy.max_new_tokens=12"]
 
 def learned(checkpoint: Path, folder: Path) -> None:
     """Leave an adapter, as a training does, that changes what the checkpoint says."""
+    load.cache_clear()  # tests before this one may have left an adapter of this name on the weights
     agent: Local = LLAMA.agent(str(checkpoint), precision="fp32", device="cpu")
     name = folder.name
     agent.learn_as(name, Lora(seed=3))
