@@ -37,7 +37,7 @@ case ${1:-} in
     ;;
   *=* | "") ;;
   -h | --help)
-    sed -n '2,14s/^# \{0,1\}//p' "$0"
+    sed -n '2,14s|^# \{0,1\}||p' "$0"
     exit 0
     ;;
   *) fail "the first word is the size, full or tiny, got ${1@Q}" ;;
