@@ -1,10 +1,20 @@
 """Checkpoints that several test files share."""
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bare_weights() -> None:
+    """Each file begins with weights on which no test of another one has left an adapter."""
+    if "agents.backbone" in sys.modules:
+        from agents.backbone import load
+
+        load.cache_clear()
 
 
 @pytest.fixture(scope="session")
