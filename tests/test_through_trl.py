@@ -28,6 +28,9 @@ from arena.train.through_trl import ThroughTRL
 from rewards.judge import Judge
 from rewards.rating import Length
 
+pytestmark = pytest.mark.slow
+"""Each trains a few steps through TRL."""
+
 SMALL: dict[str, Any] = {"lr": 1e-2, "epochs": 2, "rank": 4, "alpha": 8.0, "save_every": 2, "eval_every": 0}
 LEARNERS: dict[str, Callable[..., ThroughTRL]] = {
     "sft": SFT,
