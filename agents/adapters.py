@@ -30,6 +30,18 @@ class Stored:
     alpha: float
     targets: str | tuple[str, ...]
 
+    def check_shape(self, rank: int, alpha: float) -> None:
+        """Refuse to go on from it with another shape.
+
+        Raises:
+            ConfigError: names the settings to take.
+        """
+        if (self.rank, self.alpha) != (rank, alpha):
+            raise ConfigError(
+                f"{self.folder} has rank={self.rank} and alpha={self.alpha:g}: learning goes on from it with "
+                f"the same: set train.rank={self.rank} train.alpha={self.alpha:g}"
+            )
+
     def state(self) -> dict[str, "torch.Tensor"]:
         """Its low-rank weights by PEFT's names, without heads that stand beside them."""
         from safetensors.torch import load_file

@@ -167,11 +167,7 @@ class Local(Agent):
         """
         if self.initial:
             found = adapters.stored(self.initial)
-            if (found.rank, found.alpha) != (lora.rank, lora.alpha):
-                raise ConfigError(
-                    f"{found.folder} has rank={found.rank} and alpha={found.alpha:g}: learning goes on from "
-                    f"it with the same: set train.rank={found.rank} train.alpha={found.alpha:g}"
-                )
+            found.check_shape(lora.rank, lora.alpha)
             lora = replace(lora, targets=found.targets)
         self.backbone.add_adapter(adapter, lora)
         if self.reference:

@@ -1,6 +1,6 @@
 """Log-probabilities of completions: one function for agents, judges and learners."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,15 +74,35 @@ def completion_logps(backbone: Backbone, pack: Pack) -> torch.Tensor:
     backward pass: at a vocabulary of 150 000 they would take more memory than the model.
     """
     hidden = backbone.read(pack.ids, pack.plan)[pack.places]
+    return by_chunk(_logps, backbone, hidden, pack.targets)[0]
+
+
+def by_chunk(
+    work: Callable[[Backbone, torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]],
+    backbone: Backbone,
+    hidden: torch.Tensor,
+    targets: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:
+    """What `work(backbone, states, targets)` says of each token; logits are in memory a chunk at a time.
+
+    Args:
+        work: gives columns (tokens,) for states (tokens, hidden) and targets (tokens,).
+        backbone: whose head makes the logits.
+        hidden: (tokens, hidden).
+        targets: (tokens,).
+
+    Returns:
+        The columns (tokens,) of all chunks; computed again in the backward pass, if there is one.
+    """
     parts = []
-    for states, targets in zip(torch.split(hidden, CHUNK), torch.split(pack.targets, CHUNK), strict=True):
+    for states, chosen in zip(torch.split(hidden, CHUNK), torch.split(targets, CHUNK), strict=True):
         if states.requires_grad:
-            parts.append(checkpoint(_logps, backbone, states, targets, use_reentrant=False))
+            parts.append(checkpoint(work, backbone, states, chosen, use_reentrant=False))
         else:
-            parts.append(_logps(backbone, states, targets))
-    return torch.cat(parts)
+            parts.append(work(backbone, states, chosen))
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
-def _logps(backbone: Backbone, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _logps(backbone: Backbone, states: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor]:
     logits = backbone.logits(states)
-    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+    return (logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1),)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from agents.backbone import Backbone
 from agents.errors import ConfigError
-from agents.scoring import CHUNK, Pack
+from agents.scoring import Pack, by_chunk
 
 FILE = "value_head.safetensors"
 
@@ -77,13 +76,7 @@ def actor_critic(backbone: Backbone, head: ValueHead, pack: Pack) -> ActorCritic
     `agents.scoring.completion_logps`, whose log-probabilities these are.
     """
     hidden = backbone.read(pack.ids, pack.plan)[pack.places]
-    parts = []
-    for states, targets in zip(torch.split(hidden, CHUNK), torch.split(pack.targets, CHUNK), strict=True):
-        if states.requires_grad:
-            parts.append(checkpoint(_actor, backbone, states, targets, use_reentrant=False))
-        else:
-            parts.append(_actor(backbone, states, targets))
-    logps, entropies = (torch.cat(column) for column in zip(*parts, strict=True))
+    logps, entropies = by_chunk(_actor, backbone, hidden, pack.targets)
     return ActorCritic(logps, entropies, head(hidden))
 
 

@@ -1,6 +1,5 @@
 """Fitting an adapter to records made before: the loop of every learner that has a loss of its own."""
 
-import io
 import math
 import random
 import time
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 from agents.errors import ConfigError
 from arena.train.errors import Diverged, check_finite
 from arena.train.memory import within_memory
+from arena.train.optimizer import adamw, load_learned, save_learned, stored_state
+from arena.train.schedule import SCHEDULES, share
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from agents.local import Local
     from agents.scoring import Group
     from arena.train.desk import Desk
-
-SCHEDULES = ("linear", "cosine", "constant")
 
 Numbers = Mapping[str, float | int]
 
@@ -107,11 +106,7 @@ class Fitting:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of `step` (from 1) of `steps`."""
-        if step <= self.warmup:
-            return self.lr * step / self.warmup
-        gone = (step - 1 - self.warmup) / max(1, steps - self.warmup)
-        falls = {"linear": 1 - gone, "cosine": (1 + math.cos(math.pi * gone)) / 2, "constant": 1.0}
-        return self.lr * falls[self.schedule]
+        return self.lr * share(step - 1, steps, self.warmup, self.schedule)
 
     def run(self, policy: "Local", task: Task, desk: "Desk") -> None:
         """Train a new adapter of `policy` on `task`, from the newest checkpoint on, and leave it in `desk`.
@@ -130,7 +125,6 @@ class _Fit:
 
     def __init__(self, fitting: Fitting, policy: "Local", task: Task, desk: "Desk") -> None:
         from agents.backbone import Lora
-        from arena.train.optimizer import adamw
 
         self.fitting, self.policy, self.task, self.desk = fitting, policy, task, desk
         self.steps = fitting.steps(len(task.groups))
@@ -223,37 +217,24 @@ class _Fit:
         """Make a checkpoint of the first `step` updates, unless there is one."""
         newest = self.desk.checkpoint()
         if step > (newest[0] if newest else 0):
-            self.desk.save(step, lambda folder: self._write(folder, step))
+            self.desk.save(step, self._write)
 
-    def _write(self, folder: Path, step: int) -> None:
-        import torch
-
-        self.policy.backbone.save_adapter(self.desk.seat, folder)
-        written = io.BytesIO()
-        state = {"step": step, "groups": len(self.task.groups), "optimizer": self.optimizer.state_dict()}
-        torch.save(state, written)
-        (folder / "optimizer.pt").write_bytes(written.getbuffer())
+    def _write(self, folder: Path) -> None:
+        save_learned(folder, self.policy, self.optimizer, groups=len(self.task.groups))
 
     def _resume(self) -> int:
         """Continue from the newest checkpoint; the number of updates that it holds."""
-        import torch
-        from safetensors.torch import load_file
-
         newest = self.desk.checkpoint()
         if newest is None:
             return 0
         step, folder = newest
-        state = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
-        if state["groups"] != len(self.task.groups):
+        groups = stored_state(folder)["groups"]
+        if groups != len(self.task.groups):
             raise ConfigError(
-                f"{folder} was made with {state['groups']} training prompts and there are "
+                f"{folder} was made with {groups} training prompts and there are "
                 f"{len(self.task.groups)} now: give back the records that it began with, or begin a new run"
             )
-        self.policy.backbone.load_adapter_state(
-            self.desk.seat, load_file(folder / "adapter_model.safetensors")
-        )
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.policy.updates = step
+        load_learned(folder, self.policy, self.optimizer)
         return step
 
 

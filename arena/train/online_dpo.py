@@ -1,17 +1,16 @@
 """Online DPO: the pairs of one step of the arena change the adapter of the seat that wrote them."""
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agents.base import Agent
 from agents.errors import ConfigError
 from arena.train.errors import check_finite
 from arena.train.memory import within_memory
-from arena.train.optimizer import adamw, whole_or_not
+from arena.train.optimizer import adamw, load_learned, save_learned, whole_or_not
 from rewards.verdict import Preference
 
 if TYPE_CHECKING:
@@ -231,21 +230,8 @@ class OnlineDPO:
 
     def save(self, folder: Path) -> None:
         """Write adapter and optimiser; `load` goes on to the same weights."""
-        import torch
-
-        self.agent.backbone.save_adapter(self.agent.adapter, folder)
-        state = {"updates": self.agent.updates, "optimizer": self.optimizer.state_dict()}
-        written = io.BytesIO()
-        torch.save(state, written)
-        (folder / "optimizer.pt").write_bytes(written.getbuffer())
+        save_learned(folder, self.agent, self.optimizer)
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote."""
-        import torch
-        from safetensors.torch import load_file
-
-        adapter = load_file(folder / "adapter_model.safetensors")
-        self.agent.backbone.load_adapter_state(self.agent.adapter, adapter)
-        state: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.agent.updates = state["updates"]
+        load_learned(folder, self.agent, self.optimizer)

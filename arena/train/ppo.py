@@ -1,6 +1,5 @@
 """PPO: the judge's rewards of one step of the arena change the adapter of the seat that earned them."""
 
-import io
 import random
 import time
 from collections import defaultdict
@@ -9,14 +8,14 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from agents.base import Agent
 from agents.errors import ConfigError
 from arena.seeds import seed_of
 from arena.train.errors import Diverged, check_finite
 from arena.train.memory import within_memory
-from arena.train.optimizer import adamw, whole_or_not
+from arena.train.optimizer import adamw, load_learned, save_learned, whole_or_not
 from arena.train.ppo_settings import PPOSettings, PPOUpdate
 from arena.train.ptx import Supervised
 from arena.train.rollout import Branch, Rollout, branches, packed
@@ -258,31 +257,14 @@ class PPO(PPOSettings):
 
     def save(self, folder: Path) -> None:
         """Write adapter, value head and optimiser; `load` goes on to the same weights."""
-        import torch
-
-        self.agent.backbone.save_adapter(self.agent.adapter, folder)
+        kept = {"kl_coef": self.kl_coef, "moments": asdict(self.moments)}
+        save_learned(folder, self.agent, self.optimizer, **kept)
         self.head.save(folder)
-        state = {
-            "updates": self.updates,
-            "optimizer": self.optimizer.state_dict(),
-            "kl_coef": self.kl_coef,
-            "moments": asdict(self.moments),
-        }
-        written = io.BytesIO()
-        torch.save(state, written)
-        (folder / "optimizer.pt").write_bytes(written.getbuffer())
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote."""
-        import torch
-        from safetensors.torch import load_file
-
         from arena.train.ppo_math import Moments
 
-        adapter = load_file(folder / "adapter_model.safetensors")
-        self.agent.backbone.load_adapter_state(self.agent.adapter, adapter)
+        state = load_learned(folder, self.agent, self.optimizer)
         self.head.load(folder)
-        state: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.agent.updates, self.kl_coef = state["updates"], state["kl_coef"]
-        self.moments = Moments(**state["moments"])
+        self.kl_coef, self.moments = state["kl_coef"], Moments(**state["moments"])

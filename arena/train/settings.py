@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.errors import ConfigError
-
-SCHEDULES = ("linear", "cosine", "constant")
+from arena.train import schedule
 
 
 @dataclass(frozen=True)
@@ -62,23 +61,17 @@ class Settings:
         bad += [f"{k}={v!r} (at least 0)" for k, v in self._decay().items() if not 0 <= v < math.inf]
         if bad:
             raise ConfigError(f"training cannot go by {', '.join(bad)}")
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(f"schedule={self.schedule!r} is not known; allowed are {', '.join(SCHEDULES)}")
+        if self.schedule not in schedule.SCHEDULES:
+            known = ", ".join(schedule.SCHEDULES)
+            raise ConfigError(f"schedule={self.schedule!r} is not known; allowed are {known}")
 
     def _decay(self) -> dict[str, float]:
         return {"warmup": self.warmup, "weight_decay": self.weight_decay}
 
     def share(self, done: int, steps: int) -> float:
-        """The share of the highest rate, in [0, 1], at which the step after `done` of `steps` is made.
-
-        Unlike that of transformers it is above 0 from the first step on, which else would teach nothing.
-        """
+        """As `arena.train.schedule.share`, with a warm-up that may be a share of all steps."""
         warmup = self.warmup if self.warmup >= 1 else math.ceil(self.warmup * steps)
-        if done < warmup:
-            return (done + 1) / warmup
-        gone = min(1.0, (done - warmup) / max(1, steps - warmup))
-        falls = {"linear": 1 - gone, "cosine": (1 + math.cos(math.pi * gone)) / 2, "constant": 1.0}
-        return falls[self.schedule]
+        return schedule.share(done, steps, int(warmup), self.schedule)
 
     def arguments(self, folder: Path, device: str) -> dict[str, Any]:
         """Settings that TRL's trainers share. Nothing goes to a hub, a tracker or the screen."""

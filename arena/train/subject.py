@@ -186,11 +186,7 @@ def _adapted(model: Any, policy: "Local", shape: Shape, scores: bool) -> Any:
     targets, state = policy.lora_targets, None
     if policy.initial:
         stored = adapters.stored(policy.initial)
-        if (stored.rank, stored.alpha) != (shape.rank, shape.alpha):
-            raise ConfigError(
-                f"{stored.folder} has rank={stored.rank} and alpha={stored.alpha:g}: learning goes on from "
-                f"it with the same (train.rank, train.alpha), got {shape.rank} and {shape.alpha:g}"
-            )
+        stored.check_shape(shape.rank, shape.alpha)
         targets, state = stored.targets, stored.state()
     config = peft.LoraConfig(
         r=shape.rank,
