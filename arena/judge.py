@@ -16,7 +16,7 @@ from agents.dialogue import Message, Reply
 from agents.errors import ConfigError
 from arena import jsonl
 from arena.command import command
-from arena.intervals import wilson
+from arena.stats.intervals import wilson
 from rewards.verdict import Case
 
 if TYPE_CHECKING:

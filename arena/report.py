@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.alarms import mean_interval
-from arena.intervals import wilson
 from arena.rundir import TABLES, RunFolder
+from arena.stats.intervals import wilson
 from rewards.scores import SCALE
 
 Row = Mapping[str, Any]

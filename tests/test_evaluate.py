@@ -17,7 +17,6 @@ from agents import Agent, ConfigError, Message, Reply, Scripted
 from arena.console import Quiet
 from arena.evaluation.findings import Finding, Report, histogram
 from arena.evaluation.ratings import Ratings
-from arena.evaluation.resampling import Interval
 from arena.evaluation.room import Room
 from arena.evaluation.summaries import Summaries
 from arena.evaluation.writers import Writers
@@ -25,6 +24,7 @@ from arena.plots import draw_densities
 from arena.problems import Problem
 from arena.rundir import opened
 from arena.scribe import Scribe, Stop, Stopped
+from arena.stats.resampling import Interval
 from rewards.judge import Judge
 from rewards.scores import Score, Scored
 from rewards.verdict import Case, Example, Rating, Review

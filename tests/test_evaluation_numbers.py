@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from arena.evaluation import accuracy, diversity
 from arena.evaluation.overlap import rouge
-from arena.evaluation.resampling import RESAMPLES, Items, mean_of
+from arena.stats.resampling import RESAMPLES, Items, mean_of
 
 PREDICTED, TRUE = [6.0, 4.0], [4.0, 4.0]
 

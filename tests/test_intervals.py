@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from arena.intervals import clustered_intercept, clustered_mean, wilson
+from arena.stats.intervals import clustered_intercept, clustered_mean, wilson
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from agents.dialogue import Message
 from arena.feedback.lengths import about_equal, equal_length, length_bias, log_ratio, words
-from arena.intervals import clustered_mean
+from arena.stats.intervals import clustered_mean
 
 DATA = Path(os.environ.get("ARENA_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from agents.dialogue import Reply
 from agents.errors import ConfigError
-from arena.intervals import wilson
+from arena.stats.intervals import wilson
 from arena.train.reward import Reward, in_order, longer
 from arena.train.settings import Settings
 from arena.train.subject import Subject

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.human import printable
-from arena.evaluation.resampling import Interval
 from arena.markdown import inline
 from arena.report import alarmed, card, failures, pictures, table
+from arena.stats.resampling import Interval
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

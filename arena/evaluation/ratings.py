@@ -16,8 +16,8 @@ from agents.errors import ConfigError
 from arena import records
 from arena.evaluation import accuracy
 from arena.evaluation.findings import Finding, Report, histogram
-from arena.evaluation.resampling import Items, Places
 from arena.evaluation.room import BARE, Room
+from arena.stats.resampling import Items, Places
 from rewards.judge import Judge
 from rewards.verdict import Case, Review, Verdict
 

@@ -8,11 +8,11 @@ from agents.errors import ConfigError
 from arena.evaluation import diversity
 from arena.evaluation.extra import needs
 from arena.evaluation.findings import Finding, Report
-from arena.evaluation.resampling import Places
 from arena.evaluation.room import BARE, Room
 from arena.evaluation.writing import TABLES, Texts, judge_texts, ratings, rewards, write
 from arena.feedback.events import Work
 from arena.problems import Problem
+from arena.stats.resampling import Places
 from rewards.judge import Judge
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from agents.base import Agent
 from agents.dialogue import Turn, letters
 from arena.evaluation import diversity
 from arena.evaluation.findings import Finding
-from arena.evaluation.resampling import Interval, Items, Places, Statistic, mean_of
 from arena.evaluation.room import Room
 from arena.feedback.events import Work
 from arena.feedback.floor import Line
+from arena.stats.resampling import Interval, Items, Places, Statistic, mean_of
 from rewards.judge import Judge
 from rewards.verdict import Verdict
 

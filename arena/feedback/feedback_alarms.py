@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from arena.feedback.chain import UNCLEAR
 from arena.feedback.lengths import equal_length, length_bias, log_ratio
 from arena.feedback.versions import Recorded, recorded
-from arena.intervals import clustered_mean, wilson
 from arena.report import Tables
+from arena.stats.intervals import clustered_mean, wilson
 
 FLIPS = 0.25
 """Share of comparisons that may flip with the order; above it the place decides too often."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from agents.dialogue import Message
-from arena.intervals import Estimate, clustered_intercept, wilson
+from arena.stats.intervals import Estimate, clustered_intercept, wilson
 
 Row = Mapping[str, Any]
 

@@ -20,8 +20,8 @@ from arena.feedback.versions import (
     feedback_on,
     recorded,
 )
-from arena.intervals import Estimate, clustered_mean
 from arena.report import Row, Tables, card, failures, interval, pictures, share, table
+from arena.stats.intervals import Estimate, clustered_mean
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from statistics import mean, median
 import numpy as np
 
 from arena.evaluation.accuracy import mae, mse
-from arena.intervals import Z, clustered_mean
+from arena.stats.intervals import Z, clustered_mean
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from agents.base import Agent
 from agents.dialogue import Message
 from agents.errors import ArenaError
-from arena.intervals import clustered_mean
 from arena.problems import Problem
 from arena.scribe import Scribe
 from arena.seeds import seed_of
+from arena.stats.intervals import clustered_mean
 from rewards.judge import Judge
 from rewards.verdict import Case, Verdict
 

@@ -6,7 +6,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agents.errors import ConfigError
-from arena.intervals import clustered_mean
+from arena.stats.intervals import clustered_mean
 from arena.train.fitting import Fitting, Task
 from rewards.verdict import Ranking
 

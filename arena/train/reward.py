@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agents.errors import ConfigError
-from arena.intervals import wilson
+from arena.stats.intervals import wilson
 from arena.train.through_trl import Numbers, Row, ThroughTRL, batches, guarded
 from rewards.reward_model import said
 from rewards.verdict import Preference

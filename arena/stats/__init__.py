@@ -1,0 +1,1 @@
+"""Estimates with their intervals: shares, means, agreement, strengths, and how many items they need."""
