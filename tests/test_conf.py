@@ -210,7 +210,7 @@ def test_a_prompt_is_found_by_name_or_path(tmp_path: Path) -> None:
 def test_an_unknown_prompt_is_refused_with_those_that_there_are() -> None:
     """As rubrics are."""
     with pytest.raises(
-        ConfigError, match="no text 'export'; shipped are colleague, expert, .* or give the path"
+        ConfigError, match="no text 'export'; shipped are expert, .* or give the path"
     ):
         read_text("export")
 
@@ -264,7 +264,7 @@ def ran(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("learners=[eve]", "unknown seat in learners 'eve'; allowed are ada, bob"),
         ("topics=file", "topics.path"),
         ("topics=file topics.path=gone.jsonl topics.column=a", "cannot read the topic file 'gone.jsonl'"),
-        ("persona=${text:gone}", "no text 'gone'; shipped are colleague, expert"),
+        ("persona=${text:gone}", "no text 'gone'; shipped are expert"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line_and_with_exit_code_2(
