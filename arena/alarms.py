@@ -149,3 +149,25 @@ def raised(
         pairwise = [row for row in metrics if row["speaker"] == seat and "margin" in row]
         found[f"loss_{seat}"] = loss_is_flat(pairwise)
     return {name: text for name, text in found.items() if text}
+
+
+def with_gain(found: Mapping[str, str], gains: Sequence[Row], seat: str) -> dict[str, str]:
+    """The alarms of a seat, seen beside what it has gained on held-out prompts, which weighs more.
+
+    On-policy pairs of a policy that has learned may have no margin left: all its drafts are good.
+
+    Args:
+        found: alarms by name.
+        gains: rows of `evaluations.jsonl`: the last one counts.
+        seat: the seat.
+    """
+    if not gains:
+        return dict(found)
+    low, high = gains[-1]["change_low"], gains[-1]["change_high"]
+    if low > 0:
+        return {name: text for name, text in found.items() if name != f"loss_{seat}"}
+    return {
+        **found,
+        f"nothing_gained_{seat}": f"the reward of {gains[-1]['rewarded']} held-out prompts has changed by "
+        f"{gains[-1]['change']:+.3f} ({low:+.3f} to {high:+.3f}): no gain that shows",
+    }

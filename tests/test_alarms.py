@@ -214,3 +214,23 @@ def test_every_alarm_is_a_sentence_with_its_numbers() -> None:
         "truncated_ada", "length_ada", "loss_ada",
     }  # fmt: skip
     assert all(any(letter.isdigit() for letter in text) for text in found.values())
+
+
+def gained(change: float, half: float) -> list[dict[str, float]]:
+    """What was measured on held-out prompts."""
+    return [{"rewarded": 52, "change": change, "change_low": change - half, "change_high": change + half}]
+
+
+def test_a_gain_that_shows_takes_the_alarm_of_the_loss_back() -> None:
+    """Pairs of a policy that does everything right have no margin: that is no failure to learn."""
+    found = {"loss_ada": "flat", "loss_bob": "flat", "length_ada": "shorter"}
+    assert alarms.with_gain(found, gained(1.5, 0.2), "ada") == {"loss_bob": "flat", "length_ada": "shorter"}
+    assert alarms.with_gain(found, [], "ada") == found
+
+
+@pytest.mark.parametrize("change", [0.1, 0.0, -0.5])
+def test_a_gain_that_does_not_show_is_an_alarm(change: float) -> None:
+    """Whatever the loss looks like."""
+    found = alarms.with_gain({"loss_ada": "flat"}, gained(change, 0.2), "ada")
+    assert found.keys() == {"loss_ada", "nothing_gained_ada"}
+    assert f"changed by {change:+.3f}" in found["nothing_gained_ada"]

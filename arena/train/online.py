@@ -49,9 +49,11 @@ def train_online(course: Course) -> int:
             course.desk.evaluated(session.trained, found)
         course.desk.check()
 
-    return course.carry_out(
-        work, lambda: alarms.raised(session.steps, session.verdicts, session.metrics, [course.seat])
-    )
+    def raised() -> dict[str, str]:
+        found = alarms.raised(session.steps, session.verdicts, session.metrics, [course.seat])
+        return alarms.with_gain(found, list(course.files.rows("evaluations")), course.seat)
+
+    return course.carry_out(work, raised)
 
 
 def _table(course: Course, problems: Sequence[Problem]) -> Practice:
