@@ -32,19 +32,17 @@ class Judged:
         if normalisation not in NORMALISATIONS:
             return f"{reward:z.3f}, by a normalisation that is not known here: {normalisation!r}"
         quality = normalise(verdict.rating, normalisation)
-        zeta, cosine = self.zeta, verdict.cosine or 0.0
-        made = {
-            "rating": quality,
-            "rating+wim": (1 - zeta) * quality + zeta * cosine,
-            "nothing_missing": (1 - zeta) * quality,
-        }.get(verdict.scale)
+        zeta, cosine = self.zeta, verdict.counted
+        made = {"rating": quality, "nothing_missing": (1 - zeta) * quality}.get(verdict.scale)
+        if cosine is not None:
+            made = (1 - zeta) * quality + zeta * cosine
         if made is None:
             return f"{reward:z.3f}, on the scale {verdict.scale!r}"
         if abs(made - reward) > 1e-6:
             return f"{reward:.6f}, but rating, cosine and zeta {zeta:g} on record give {made:.6f}"
         if verdict.scale == "rating":
             return f"{reward:z.3f} = {self._normalised(normalisation)}"
-        cosine_term = f" + {zeta:g} x {cosine:z.3f}" if verdict.scale == "rating+wim" else ""
+        cosine_term = "" if cosine is None else f" + {zeta:g} x {cosine:z.3f}"
         return f"{reward:z.3f} = (1 - {zeta:g}) x {quality:z.3f}{cosine_term}"
 
     def _normalised(self, normalisation: str) -> str:

@@ -10,6 +10,14 @@ from rewards.rating import Labels, Rater
 from rewards.verdict import NORMALISATIONS, Case, Rating, Verdict, normalise
 from rewards.wim import Wim
 
+WARN, REQUIRE = "warn", "require"
+GATES = ("", WARN, REQUIRE)
+"""What a run does about a judge that is not known to be better than the longer answer."""
+
+
+COSINES = ("own", "shuffled", "topic")
+"""Whose cosine counts: that with the answer's own WIM, or one of its controls."""
+
 
 class Judge:
     """Gives verdicts: reward = (1 - zeta) R + zeta cos(embed(answer), embed(WIM)).
@@ -26,6 +34,8 @@ class Judge:
         agent: a third agent as the judge; None: the other expert judges.
         moving: whether an expert judges with its learning adapter on; a fixed judge has it off.
         pair_truncated: whether drafts that were cut at the token limit may make a pair.
+        cosine: which cosine counts, one of `COSINES`: `shuffled`, that with the WIM of another answer, and
+            `topic` are control arms.
     """
 
     def __init__(
@@ -38,6 +48,7 @@ class Judge:
         agent: Agent | None = None,
         moving: bool = False,
         pair_truncated: bool = False,
+        cosine: str = "own",
     ) -> None:
         """Check the settings."""
         if not 0 <= zeta <= 1:
@@ -49,13 +60,21 @@ class Judge:
             raise ConfigError(f"normalisation={normalisation!r} is not known; allowed are {allowed}")
         if not tie_margin >= 0:
             raise ConfigError(f"tie_margin must be at least 0, got {tie_margin!r}")
+        if cosine not in COSINES:
+            raise ConfigError(f"cosine={cosine!r} is not known; allowed are {', '.join(COSINES)}")
+        if gate not in GATES:
+            allowed = ", ".join(filter(None, GATES))
+            raise ConfigError(f"judge.gate={gate!r} is not known; allowed are {allowed}, or nothing")
         self.rater: Rater = rater or Labels()
+        self.cosine = cosine
         self.wim, self.zeta, self.normalisation, self.tie_margin = wim, zeta, normalisation, tie_margin
         self.agent, self.moving, self.pair_truncated = agent, moving, pair_truncated
+        self.gate, self.calibration = gate, calibration
 
     def __str__(self) -> str:
         """The rater's name and zeta."""
-        return f"{type(self.rater).__name__.lower()}, zeta {self.zeta:g}"
+        control = "" if self.cosine == "own" or not self.zeta else f" of the {self.cosine} control"
+        return f"{type(self.rater).__name__.lower()}, zeta {self.zeta:g}{control}"
 
     @property
     def asks(self) -> bool:
@@ -124,5 +143,15 @@ class Judge:
             return replace(verdict, reward=(1 - self.zeta) * quality, scale="nothing_missing")
         if verdict.cosine is None:
             return replace(verdict, status=f"wim_{verdict.wim_status}")
-        reward = (1 - self.zeta) * quality + self.zeta * verdict.cosine
-        return replace(verdict, reward=reward, scale="rating+wim")
+        counted = self._counted(verdict)
+        if counted is None:
+            return replace(verdict, status="wim_no_other_answer")
+        reward = (1 - self.zeta) * quality + self.zeta * counted
+        control = "" if self.cosine == "own" else f"_{self.cosine}"
+        return replace(verdict, reward=reward, scale=f"rating+wim{control}")
+
+    def _counted(self, verdict: Verdict) -> float | None:
+        """The cosine that counts; None where there was no other answer to take the WIM of."""
+        return {
+            "own": verdict.cosine, "shuffled": verdict.cosine_shuffled, "topic": verdict.cosine_topic
+        }[self.cosine]  # fmt: skip

@@ -74,6 +74,15 @@ class Verdict:
     """Which terms the reward has; only verdicts of one scale can be compared."""
     raw: str = ""
 
+    @property
+    def counted(self) -> float | None:
+        """The cosine that the reward holds: its own, or that of a control arm; None where it holds none."""
+        return {
+            "rating+wim": self.cosine,
+            "rating+wim_shuffled": self.cosine_shuffled,
+            "rating+wim_topic": self.cosine_topic,
+        }.get(self.scale)
+
 
 @dataclass(frozen=True)
 class Preference:

@@ -285,3 +285,33 @@ def test_a_judge_is_shown_by_its_rater_and_zeta() -> None:
     """The default rater reads labels."""
     assert [str(Judge()), str(Judge(Length()))] == ["labels, zeta 0", "length, zeta 0"]
     assert isinstance(Judge().rater, Labels)
+
+
+def control(cosine: str, *replies: str) -> list[Verdict]:
+    """Verdicts by a control, on replies whose WIM points to 60 degrees, then to 120."""
+    judge = Judge(Fixed(5.5), Wim(Compass()), 1.0, cosine=cosine)
+    cases = [case(reply, f"d000{n}.00a", f"{90 * n} degrees") for n, reply in enumerate(replies)]
+    return judge.rate(Scripted(["60 degrees", "120 degrees"][: len(replies)]), cases, [0] * len(replies))
+
+
+@pytest.mark.parametrize(
+    ("cosine", "rewards"), [("own", [0.5, -0.5]), ("shuffled", [-0.5, 0.5]), ("topic", [1.0, 0.0])]
+)
+def test_a_control_arm_counts_another_cosine(cosine: str, rewards: list[float]) -> None:
+    """That with the WIM of the other answer, or with the bare topic; its scale is one of its own."""
+    verdicts = control(cosine, "0 degrees", "0 degrees")
+    assert [verdict.reward for verdict in verdicts] == pytest.approx(rewards, abs=1e-6)
+    scale = "rating+wim" if cosine == "own" else f"rating+wim_{cosine}"
+    assert {verdict.scale for verdict in verdicts} == {scale}
+
+
+def test_without_another_answer_there_is_no_shuffled_control() -> None:
+    """It abstains and says why."""
+    [verdict] = control("shuffled", "0 degrees")
+    assert (verdict.reward, verdict.status) == (None, "wim_no_other_answer")
+
+
+def test_a_control_that_is_not_known_is_refused() -> None:
+    """With what is allowed."""
+    with pytest.raises(ConfigError, match="cosine='other' is not known; allowed are own, shuffled, topic"):
+        Judge(Fixed(5.5), Wim(Compass()), 1.0, cosine="other")

@@ -111,6 +111,14 @@ class Trained(Scripted):
         return self.before
 
 
+def test_a_moving_judge_is_the_seat_as_it_is() -> None:
+    """A fixed one is the seat as it began."""
+    agent = Trained(answer, answer)
+    for moving, judge in ((True, agent), (False, agent.before)):
+        seated = Practice({"ada": agent}, Judge(Pattern(r"\?$"), moving=moving), "", 1, {"ada": 2})
+        assert seated.judge_of("ada") == ("judge", judge)
+
+
 def measured(agent: Agent, judge: Judge, problems: list[Problem], noted: Noted) -> dict[str, float | int]:
     """The gain, with failures noted."""
     return gain(agent, judge, problems, 0, noted)  # type: ignore[arg-type]

@@ -34,6 +34,18 @@ def test_nothing_missing_is_a_reward_without_a_cosine(runs: Path, capsys: pytest
     assert "cosine" not in text
 
 
+def test_a_control_arm_shows_the_cosine_that_counted(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That with the WIM of another answer: 0.25, where its own is 0.5."""
+    Example().write(runs / "a")
+    verdicts = runs / "a" / "verdicts.jsonl"
+    rows = [json.loads(row) for row in verdicts.read_text().splitlines()]
+    for row in rows:
+        row |= {"scale": "rating+wim_shuffled", "reward": row["reward"] - 0.4 * (0.5 - 0.25)}
+    verdicts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = shown(capsys, "a", "d0000")
+    assert "reward   -0.100 = (1 - 0.4) x -0.333 + 0.4 x 0.250\n" in text
+
+
 def test_numbers_that_do_not_give_the_reward_are_called_so(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,8 +25,9 @@ class Practice(Table):
         return [*system, *self.problems[dialogue.id].prompt]
 
     def judge_of(self, seat: str) -> tuple[str, Agent]:
-        """The judge's own agent, else the one seat as it began."""
-        return "judge", self.judge.agent or self.seats[seat].fixed()
+        """The judge's own agent, else the one seat: as it began, or as it is where the judge moves."""
+        own = self.seats[seat] if self.judge.moving else self.seats[seat].fixed()
+        return "judge", self.judge.agent or own
 
     def shown(self, dialogue: Dialogue, seat: str) -> tuple[Message, ...]:
         """The problem as it is, without the seat's persona."""
