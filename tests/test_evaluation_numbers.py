@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from arena.evaluation import accuracy, diversity
 from arena.evaluation.overlap import rouge
+from arena.stats.agreement import rank_correlation
 from arena.stats.resampling import RESAMPLES, Items, mean_of
 
 PREDICTED, TRUE = [6.0, 4.0], [4.0, 4.0]
@@ -32,15 +33,6 @@ def test_errors_are_computed_by_hand(measure: Callable[..., float], value: float
 def test_the_symmetric_error_is_that_of_the_ancestor() -> None:
     """np.mean(2 |t - p| / (|t| + |p|)) 100: the same from both sides."""
     assert accuracy.smape([1.0], [3.0]) == accuracy.smape([3.0], [1.0]) == pytest.approx(100.0)
-
-
-def test_rank_correlation_is_scipys_and_has_no_value_for_a_constant() -> None:
-    """With ties."""
-    from scipy.stats import spearmanr
-
-    x, y = [1.0, 2.0, 2.0, 5.0, 3.0], [2.0, 1.0, 4.0, 9.0, 4.0]
-    assert accuracy.spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
-    assert math.isnan(accuracy.spearman([5.0] * 5, y))
 
 
 def test_distinct_n_counts_different_runs_of_words() -> None:
@@ -149,7 +141,7 @@ def test_one_cluster_or_none_tells_nothing() -> None:
 def test_what_is_not_defined_in_some_draws_has_no_interval() -> None:
     """A rank correlation of draws that are all one item."""
     x, y = np.array([1.0, 2.0]), np.array([2.0, 1.0])
-    found = Items([0, 1]).bootstrap(lambda places: accuracy.spearman(x[places], y[places]))
+    found = Items([0, 1]).bootstrap(lambda places: rank_correlation(x[places], y[places]))
     assert found is not None and found.value == pytest.approx(-1.0) and not found.known
 
 

@@ -17,6 +17,7 @@ from arena import records
 from arena.evaluation import accuracy
 from arena.evaluation.findings import Finding, Report, histogram
 from arena.evaluation.room import BARE, Room
+from arena.stats.agreement import rank_correlation
 from arena.stats.resampling import Items, Places
 from rewards.judge import Judge
 from rewards.verdict import Case, Review, Verdict
@@ -26,7 +27,7 @@ MEASURES: Mapping[str, tuple[Callable[[ArrayLike, ArrayLike], float], int]] = {
     "MSE": (accuracy.mse, 2),
     "MAE": (accuracy.mae, 2),
     "SMAPE, %": (accuracy.smape, 1),
-    "Spearman's rho": (accuracy.spearman, 2),
+    "Spearman's rho": (rank_correlation, 2),
     "inflation": (accuracy.inflation, 2),
 }
 ERRORS = ("MSE", "MAE", "SMAPE, %")
