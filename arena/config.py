@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from agents.errors import ConfigError
-from arena.schemas import BENCH_SIZES, MAY_CHANGE, SCHEMAS, Common
+from arena.schemas import BENCH_SIZES, MAY_CHANGE, MAY_CHANGE_WITHIN, SCHEMAS, Common
 from arena.spelling import did_you_mean
 from rewards.rubric import Rubric
 
@@ -29,6 +29,7 @@ def register() -> None:
     """Make the schema and every conf known to Hydra."""
     OmegaConf.register_new_resolver("text", read_text, replace=True)
     OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+    OmegaConf.register_new_resolver("judge_name", _judge_name, replace=True)
     OmegaConf.register_new_resolver("rubric", lambda name: Rubric.load(name).system, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
@@ -57,6 +58,14 @@ def _run_name() -> str:
     chosen: Any = HydraConfig.get().runtime.choices
     given = chosen.get("train")
     return str(chosen.conf) if given in (_learner_of(chosen.conf), None) else f"{chosen.conf}-{given}"
+
+
+def _judge_name() -> str:
+    """The conf and what judges in it: the part that compares, else the one that rates."""
+    from hydra.core.hydra_config import HydraConfig
+
+    chosen: Any = HydraConfig.get().runtime.choices
+    return f"{chosen.conf}-{chosen.get('pairwise') or chosen.get('judge')}"
 
 
 def _learner_of(conf: str) -> str | None:
@@ -90,7 +99,7 @@ def settings(cfg: DictConfig) -> dict[str, Any]:
     return {
         key: value
         for key, value in _flat(tree, "")
-        if key.partition(".")[0] not in MAY_CHANGE and key != "train.save_every"
+        if key.partition(".")[0] not in MAY_CHANGE and key not in MAY_CHANGE_WITHIN
     }
 
 

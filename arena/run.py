@@ -85,9 +85,10 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
         for seat, learner in learners.items():
             learner.attach(seats[seat], seat)
         job.warn_if_unguarded(files, display)
+        known = _standing(cfg, table, learners, display)
         if not table.told:
             display.say("note", text=_forecast(cfg, seats, judge, learners))
-        return _play(files, table, dialogues, learners, display, stop, cfg, conf, started)
+        return _play(files, table, dialogues, learners, display, stop, cfg, conf, started, known)
 
 
 def _play(
@@ -100,8 +101,9 @@ def _play(
     cfg: "DictConfig",
     conf: str,
     started: float,
+    known: Mapping[str, str],
 ) -> int:
-    """Run the loop to its end or to a stop."""
+    """Run the loop to its end or to a stop; `known` are alarms that its beginning has raised."""
     from arena import alarms, job
     from arena.loop import converse
     from arena.report import report
@@ -120,7 +122,8 @@ def _play(
 
     if not job.carry_out(files, display, conf, "run", play):
         return job.STOPPED
-    found = alarms.raised(session.steps, session.verdicts, session.metrics, list(learners))
+    raised = alarms.raised(session.steps, session.verdicts, session.metrics, list(learners))
+    found = {**known, **raised}
     replace_text(files.path / "README.md", report(files, conf, found))
     job.finished(files, display, time.perf_counter() - started, found)
     return 0
@@ -168,6 +171,23 @@ def _table(cfg: "DictConfig", seats: Mapping[str, "Agent"], judge: "Judge", file
         told=told,
         judged=judged,
     )
+
+
+def _standing(
+    cfg: "DictConfig", table: "Table", learners: Mapping[str, "Learner"], display: "Display"
+) -> dict[str, str]:
+    """What is known of the judges of those who learn; alarms by name.
+
+    Raises:
+        ConfigError: `judge.gate` refuses one of them.
+    """
+    from omegaconf import OmegaConf
+
+    from arena.calibration.gate import check
+
+    settings: Any = OmegaConf.to_container(cfg.judge)
+    judges = [table.judge_of(seat)[1] for seat in learners]
+    return check(settings, table.judge, judges, Path(cfg.runs), display)
 
 
 def _print_plan(

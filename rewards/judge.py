@@ -14,7 +14,6 @@ WARN, REQUIRE = "warn", "require"
 GATES = ("", WARN, REQUIRE)
 """What a run does about a judge that is not known to be better than the longer answer."""
 
-
 COSINES = ("own", "shuffled", "topic")
 """Whose cosine counts: that with the answer's own WIM, or one of its controls."""
 
@@ -36,6 +35,10 @@ class Judge:
         pair_truncated: whether drafts that were cut at the token limit may make a pair.
         cosine: which cosine counts, one of `COSINES`: `shuffled`, that with the WIM of another answer, and
             `topic` are control arms.
+        gate: what a run that learns from the judge does if it is not known to agree more with people than
+            the longer answer does: `""` says so, `warn` raises an alarm, `require` refuses to start.
+        calibration: the verdict file that `python -m arena.judge` has left, or its folder; `""`: the newest
+            one on this judge among the runs.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Judge:
         moving: bool = False,
         pair_truncated: bool = False,
         cosine: str = "own",
+        gate: str = "",
+        calibration: str = "",
     ) -> None:
         """Check the settings."""
         if not 0 <= zeta <= 1:

@@ -31,11 +31,20 @@ class RewardModel(Scored):
         agent: a local agent whose `adapter` is the run folder of a reward model, or the adapter's own folder.
         tie_margin: scores this close are a tie, at least 0.
         pair_truncated: whether drafts that were cut at the token limit may make a pair.
+        gate: as for `Judge`.
+        calibration: as for `Judge`.
     """
 
-    def __init__(self, agent: Local, tie_margin: float = 0.0, pair_truncated: bool = False) -> None:
+    def __init__(
+        self,
+        agent: Local,
+        tie_margin: float = 0.0,
+        pair_truncated: bool = False,
+        gate: str = "",
+        calibration: str = "",
+    ) -> None:
         """Take the settings; nothing is loaded."""
-        super().__init__(agent, tie_margin, pair_truncated)
+        super().__init__(agent, tie_margin, pair_truncated, gate, calibration)
         if not isinstance(agent, Local) or not agent.initial:
             raise ConfigError(
                 "a reward model is a local agent with an adapter: set judge.agent.adapter to the folder "

@@ -48,6 +48,8 @@ class RewardServer(Scored):
         tie_margin: rewards this close are a tie, at least 0.
         pair_truncated: whether drafts that were cut at the token limit may make a pair.
         agent: in whose name verdicts are kept; None: the other expert's.
+        gate: as for `Judge`.
+        calibration: as for `Judge`.
         sleep: waits some seconds between two attempts.
     """
 
@@ -63,10 +65,12 @@ class RewardServer(Scored):
         tie_margin: float = 0.0,
         pair_truncated: bool = False,
         agent: Agent | None = None,
+        gate: str = "",
+        calibration: str = "",
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """Check the settings; nothing is sent."""
-        super().__init__(agent, tie_margin, pair_truncated)
+        super().__init__(agent, tie_margin, pair_truncated, gate, calibration)
         if dialect not in PATHS:
             raise ConfigError(f"dialect={dialect!r} is not known; allowed are {', '.join(PATHS)}")
         if retries < 0 or batch < 1:

@@ -30,13 +30,26 @@ class Scored(Judge):
         agent: who scores; None: the other expert.
         tie_margin: scores this close are a tie, at least 0.
         pair_truncated: whether drafts that were cut at the token limit may make a pair.
+        gate: as for `Judge`.
+        calibration: as for `Judge`.
     """
 
     def __init__(
-        self, agent: Agent | None = None, tie_margin: float = 0.0, pair_truncated: bool = False
+        self,
+        agent: Agent | None = None,
+        tie_margin: float = 0.0,
+        pair_truncated: bool = False,
+        gate: str = "",
+        calibration: str = "",
     ) -> None:
         """Take the settings."""
-        super().__init__(tie_margin=tie_margin, agent=agent, pair_truncated=pair_truncated)
+        super().__init__(
+            tie_margin=tie_margin,
+            agent=agent,
+            pair_truncated=pair_truncated,
+            gate=gate,
+            calibration=calibration,
+        )
 
     def __str__(self) -> str:
         """The kind of judge."""

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents import Agent, ConfigError
 from agents.contrastive import Contrastive
 from agents.decoding import Sampling
-from arena.config import CONF, check_names, confs, explain, read_text, register, settings, unknown
+from arena.config import CONF, check_names, confs, explain, read_text, register, settings, unknown, verb_of
 from arena.corpus.reading import Corpus
 from arena.train.online_dpo import OnlineDPO
 from rewards.judge import Judge
@@ -31,12 +31,15 @@ REQUIRED = {
     "data/files": {"paths": "[x]"},
     "judge/reward_model": {"agent.adapter": "x"},
     "problems/file": {"path": "x"},
+    "problems/questions": {"path": "x"},
     "problems/mixed": {"sources": "[{_target_:arena.problems.Shipped}]"},
     "topics/file": {"path": "x", "column": "y"},
 }
 """What a part leaves to the user."""
 
 WEIGHTS = (".safetensors", ".gguf", ".bin", "tokenizer.json")
+EVALUATED = [name for name in confs("evaluate") if verb_of(name) == "evaluate"]
+"""Confs for evaluations alone."""
 FEEDBACK = ("collect", "revise")
 """Commands with confs of their own."""
 SCHEMA_OF = {"problems": "collect", "pairwise": "collect", "data": "train", "evaluation": "evaluate"}
@@ -127,7 +130,7 @@ def test_a_conf_of_training_builds_without_touching_weights_or_network(name: str
     assert all(stage in confs("train") for stage in cfg.stages)
 
 
-@pytest.mark.parametrize("name", ["critic", "king", "summarize", "sentiment"])
+@pytest.mark.parametrize("name", ["critic", "king", "summarize", "sentiment", *EVALUATED])
 def test_a_conf_that_is_measured_builds_its_evaluation(name: str) -> None:
     """Without touching weights or network."""
     cfg = composed(f"conf={name}", schema="evaluate")
@@ -139,8 +142,9 @@ def test_a_conf_that_is_measured_builds_its_evaluation(name: str) -> None:
 def test_every_conf_belongs_to_one_command() -> None:
     """And another command names the one that it is for."""
     by_verb = [name for schema in ("run", *FEEDBACK, "train", "serve") for name in confs(schema)]
-    assert sorted([*by_verb, "talk"]) == confs() and confs("bench") == confs("run")
-    assert confs("evaluate") == confs("train") and confs("chat") == sorted([*confs("train"), "talk"])
+    assert sorted([*by_verb, *EVALUATED, "talk"]) == confs() and confs("bench") == confs("run")
+    assert confs("evaluate") == sorted([*confs("train"), *EVALUATED])
+    assert confs("chat") == sorted([*confs("train"), "talk"])
     with pytest.raises(ConfigError, match="'panel' is for another command: python -m arena.revise"):
         check_names("run", ["conf=panel"])
 
@@ -209,9 +213,7 @@ def test_a_prompt_is_found_by_name_or_path(tmp_path: Path) -> None:
 
 def test_an_unknown_prompt_is_refused_with_those_that_there_are() -> None:
     """As rubrics are."""
-    with pytest.raises(
-        ConfigError, match="no text 'export'; shipped are expert, .* or give the path"
-    ):
+    with pytest.raises(ConfigError, match="no text 'export'; shipped are expert, .* or give the path"):
         read_text("export")
 
 

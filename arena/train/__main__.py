@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from agents.local import Local
+    from arena.display import Display
+    from rewards.judge import Judge
 
 OFFLINE_TABLES: Sequence[str] = ("metrics", "evaluations", "failures")
 """What a learner from tables writes."""
-NUMBERS = ("seed", "valid", "most", "count", "passes", "batch", "drafts", "save_every")
+NUMBERS = ("seed", "valid", "most", "count", "passes", "batch", "drafts", "save_every", "gain")
 """Settings that a course takes as they are."""
 
 
@@ -74,6 +76,7 @@ def train(cfg: "DictConfig", conf: str, folder: Path) -> int:
             course = Course(
                 conf, files, display, stop, trackers, seat, policy, learner,
                 measured=cfg.evaluation is not None,
+                known=_standing(cfg, learner, parts["judge"], policy, display),
                 **parts,
                 **{key: cfg[key] for key in NUMBERS},
             )  # fmt: skip
@@ -107,6 +110,24 @@ def _stages(cfg: "DictConfig", conf: str, root: Path) -> int:
     if cfg.display not in ("json", "quiet"):
         print(f"all stages are trained; compare them: python -m arena.evaluate conf={conf}")
     return 0
+
+
+def _standing(
+    cfg: "DictConfig", learner: Any, judge: "Judge | None", policy: "Local", display: "Display"
+) -> dict[str, str]:
+    """What is known of the judge that rewards what is written; alarms by name.
+
+    Raises:
+        ConfigError: `judge.gate` refuses it.
+    """
+    from omegaconf import OmegaConf
+
+    from arena.calibration.gate import check
+
+    if judge is None or not getattr(learner, "needs_judge", True):
+        return {}
+    settings: Any = OmegaConf.to_container(cfg.judge)
+    return check(settings, judge, [policy], Path(cfg.runs), display)
 
 
 def _refuse_unused(cfg: "DictConfig") -> None:

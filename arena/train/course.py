@@ -61,8 +61,11 @@ class Course:
     batch: int
     drafts: int
     save_every: int
+    gain: bool = True
     measured: bool = False
     """Whether the conf says what arena.evaluate is to measure."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """Alarms about the judge that were raised before the beginning."""
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -176,9 +179,10 @@ class Course:
 
         if not job.carry_out(self.files, self.display, self.conf, "train", work):
             return job.STOPPED
-        found = alarms()
-        for name, text in found.items():
+        raised = alarms()
+        for name, text in raised.items():
             self.display.say("alarm", name=name, text=text)
+        found = {**self.known, **raised}
         replace_text(self.files.path / "README.md", train_report(self.files, self.conf, found))
         adapter = self.files.path / "adapter"
         hints = [self._next(adapter), f"{self.files.path}/README.md"]

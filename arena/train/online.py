@@ -43,7 +43,7 @@ def train_online(course: Course) -> int:
             session.take(event)
         session.save(session.trained)
         course.desk.finish(course.learner.save)
-        if len(heldout) > 1:
+        if course.gain and len(heldout) > 1:
             course.desk.check()
             found = gain(course.policy, judge, heldout, course.seed, session.scribe)
             course.desk.evaluated(session.trained, found)
