@@ -35,13 +35,13 @@ def draw_collect(tables: Tables, folder: Path) -> list[Path]:
     Returns:
         The pictures: those for which there are rows; none without matplotlib.
     """
-    if not _can_draw():
+    if not can_draw():
         return []
     drawn = []
     if problems := grouped(tables.get("problems", ())):
-        drawn.append(_save(_difficulty(problems), folder / "difficulty_by_group.png"))
+        drawn.append(save(_difficulty(problems), folder / "difficulty_by_group.png"))
     if preferences := tables.get("preferences", ()):
-        drawn.append(_save(_words(preferences), folder / "words_of_pairs.png"))
+        drawn.append(save(_words(preferences), folder / "words_of_pairs.png"))
     return drawn
 
 
@@ -52,9 +52,9 @@ def draw_revise(tables: Tables, folder: Path) -> list[Path]:
         The picture, if there are versions of answers; none without matplotlib.
     """
     chains = recorded(tables)
-    if not chains or not _can_draw():
+    if not chains or not can_draw():
         return []
-    return [_save(_revisions(chains), folder / "ratings_by_revisions.png")]
+    return [save(_revisions(chains), folder / "ratings_by_revisions.png")]
 
 
 def draw_densities(values: Mapping[str, Sequence[float]], folder: Path) -> list[Path]:
@@ -67,20 +67,23 @@ def draw_densities(values: Mapping[str, Sequence[float]], folder: Path) -> list[
     Returns:
         The picture; none without matplotlib.
     """
-    return [_save(_densities(values), folder / "densities_of_ratings.png")] if _can_draw() else []
+    return [save(_densities(values), folder / "densities_of_ratings.png")] if can_draw() else []
 
 
-def _can_draw() -> bool:
+def can_draw() -> bool:
+    """Whether matplotlib is here."""
     return find_spec("matplotlib") is not None
 
 
-def _figure() -> "Figure":
+def blank(height: float = INCHES[1]) -> "Figure":
+    """An empty figure, so many inches high."""
     from matplotlib.figure import Figure
 
-    return Figure(INCHES, DPI, layout="constrained")  # without pyplot: no window, and nothing global
+    # Without pyplot: no window, and nothing global.
+    return Figure((INCHES[0], height), DPI, layout="constrained")
 
 
-def _save(figure: "Figure", path: Path) -> Path:
+def save(figure: "Figure", path: Path) -> Path:
     """Replace the picture as a whole; a reader sees the old one or the new one."""
     scratch = path.with_name(f".{path.name}.writing")
     figure.savefig(scratch, format="png")
@@ -93,7 +96,7 @@ def _difficulty(problems: Sequence[Any]) -> "Figure":
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    figure, groups = _figure(), group_names(problems)
+    figure, groups = blank(), group_names(problems)
     axes = figure.subplots()
     values = [[row["difficulty"] for row in problems if row["group"] == group] for group in groups]
     shades = colormaps["cividis"].resampled(max(2, len(groups)))
@@ -113,7 +116,7 @@ def _difficulty(problems: Sequence[Any]) -> "Figure":
 
 def _words(preferences: Sequence[Any]) -> "Figure":
     """Words chosen against words rejected; above the line the chosen side is longer."""
-    figure = _figure()
+    figure = blank()
     axes = figure.subplots()
     seen: list[int] = []
     for i, (kind, rows) in enumerate(by_kind(preferences).items()):
@@ -150,7 +153,7 @@ def _plain_numbers(axis: "Axis") -> None:
 
 def _revisions(chains: Sequence[Recorded]) -> "Figure":
     """Two panels over the number of revisions, a line for each seat."""
-    figure = _figure()
+    figure = blank()
     left, right = figure.subplots(1, 2)
     versions = {seat: by_revisions(own) for seat, own in by_seat(chains).items()}
     ratings = {seat: [_ratings(some) for some in own] for seat, own in versions.items()}
@@ -212,7 +215,7 @@ def _densities(values: Mapping[str, Sequence[float]]) -> "Figure":
     import numpy as np
     from scipy.stats import gaussian_kde
 
-    figure, places = _figure(), np.linspace(1, 10, 361)
+    figure, places = blank(), np.linspace(1, 10, 361)
     axes = figure.subplots()
     for (name, own), colour in zip(values.items(), COLOURS, strict=False):
         if len(set(own)) > 1:
