@@ -1,0 +1,1 @@
+"""Stored drafts judged again, and two judges compared on the same drafts."""
