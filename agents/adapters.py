@@ -51,7 +51,7 @@ class Stored:
 
 
 def find(path: str | Path) -> Path:
-    """The folder of the adapter that `path` means: that folder, or a run folder's final or newest adapter.
+    """The folder of the adapter that `path` means: that folder, or a run's final or newest one, or a step's.
 
     Raises:
         ConfigError: there is none, or a run has several.
@@ -62,6 +62,8 @@ def find(path: str | Path) -> Path:
     if _is_adapter(given / "adapter"):
         return given / "adapter"
     steps = sorted((given / "checkpoints").glob("step-??????"))
+    if given.parent.name == "checkpoints":
+        steps = [given]
     found = sorted(config.parent for config in steps[-1].rglob(CONFIG)) if steps else []
     if len(found) == 1:
         return found[0]

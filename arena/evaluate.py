@@ -1,20 +1,21 @@
-"""Measure what was trained, on records that were held out, beside what it was before and trivial baselines.
+"""Measure what was trained beside what it was before and trivial baselines; or models against each other.
 
     python -m arena.evaluate conf=critic          # ratings of unseen papers against their reviewers'
     python -m arena.evaluate conf=king            # what PPO has changed, by two judges and by diversity
     python -m arena.evaluate conf=summarize       # ROUGE, reward and length, stage by stage
     python -m arena.evaluate conf=critic agents.policy.adapter=FOLDER hydra.run.dir=runs/another
+    python -m arena.evaluate conf=match           # two agents and more on the same questions, before a judge
 
-The adapter is that of runs/CONF, unless `agents.policy.adapter` names another. The run folder is
-runs/evaluate-CONF: README.md, results.json and a table of every item; the same command again continues an
-evaluation that was stopped.
+The conf is one that trained, or one for evaluations alone. Of one that trained the adapter is that of
+runs/CONF, unless `agents.policy.adapter` names another. The run folder is runs/evaluate-CONF: README.md,
+results.json and a table of every item; the same command again continues an evaluation that was stopped.
 """
 
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agents.errors import ConfigError
 from arena.command import command
@@ -57,8 +58,8 @@ def evaluate(cfg: "DictConfig", conf: str, folder: Path) -> int:
     if cfg.evaluation is None:
         parts = ", ".join(sorted(path.stem for path in (config.CONF / "evaluation").glob("*.yaml")))
         raise ConfigError(f"{conf} does not say what to measure: +evaluation=NAME, one of {parts}")
-    seat = _seat(cfg)
-    take_adapter(cfg.agents[seat], folder, cfg.stages)
+    if cfg.verb == "train":
+        take_adapter(cfg.agents[_trained_seat(cfg)], folder, cfg.stages)
     OmegaConf.resolve(cfg)
     evaluation: Evaluation = instantiate(cfg.evaluation)
     started = time.perf_counter()
@@ -67,7 +68,7 @@ def evaluate(cfg: "DictConfig", conf: str, folder: Path) -> int:
         choose(cfg.display) as display,
         job.signals() as stop,
     ):
-        room = _room(cfg, conf, seat, files, display, stop)
+        room = _room(cfg, conf, files, display, stop)
         reports: list[Report] = []
         if not job.carry_out(files, display, conf, "evaluate", lambda: reports.append(evaluation(room))):
             return job.STOPPED
@@ -84,8 +85,8 @@ def evaluate(cfg: "DictConfig", conf: str, folder: Path) -> int:
     return 0
 
 
-def _seat(cfg: "DictConfig") -> str:
-    """The seat that is measured.
+def _trained_seat(cfg: "DictConfig") -> str:
+    """The seat that a conf has trained.
 
     Raises:
         ConfigError: there are several.
@@ -97,9 +98,7 @@ def _seat(cfg: "DictConfig") -> str:
     return str(next(iter(cfg.agents)))
 
 
-def _room(
-    cfg: "DictConfig", conf: str, seat: str, files: "RunFolder", display: "Display", stop: "Stop"
-) -> "Room":
+def _room(cfg: "DictConfig", conf: str, files: "RunFolder", display: "Display", stop: "Stop") -> "Room":
     """What the evaluation is given; nothing is loaded yet."""
     from hydra.utils import instantiate
 
@@ -108,8 +107,10 @@ def _room(
     from arena.train.course import Course
     from arena.train.trackers import Trackers
 
-    part = cfg.agents[seat]
-    policy, judge = instantiate(part), instantiate(cfg.judge)
+    seats = {str(seat): instantiate(part) for seat, part in cfg.agents.items()}
+    first: tuple[str, Any] = next(iter(seats.items()), ("", None))
+    seat, policy = first
+    judge = instantiate(cfg.judge)
     course = Course(
         conf, files, display, stop, Trackers([], files.path, {}), seat, policy, instantiate(cfg.evaluation),
         judge=judge,
@@ -120,13 +121,15 @@ def _room(
     )  # fmt: skip
 
     def speaker(adapter: str) -> "Agent":
-        agent: Agent = instantiate(part, adapter=adapter)
+        if not seat:
+            raise ConfigError(f"{conf} has no agent that could take the adapter {adapter!r}: seat one")
+        agent: Agent = instantiate(cfg.agents[seat], adapter=adapter)
         return agent
 
     return Room(
         conf=conf,
-        policy=policy,
-        trained=bool(part.get("adapter")),
+        seats=seats,
+        trained=bool(seat and cfg.agents[seat].get("adapter")),
         speaker=speaker,
         judge=judge,
         records=course.records,

@@ -104,7 +104,7 @@ class Room_:  # noqa: N801
             files = stack.enter_context(opened(self.path, "", {}, evaluation.tables))
             room = Room(
                 conf="king",
-                policy=policy,
+                seats={"policy": policy},
                 trained=trained,
                 speaker=lambda adapter: (others or {})[adapter],
                 judge=judge,

@@ -25,29 +25,50 @@ BARE = "untrained"
 """The name of the checkpoint without an adapter."""
 
 
+class Judging(Protocol):
+    """Whoever judges; its text says how."""
+
+    @property
+    def agent(self) -> Agent | None:
+        """Who is asked; None: somebody who is measured, or nobody."""
+
+
 @dataclass(frozen=True)
 class Room:
     """What an evaluation is given.
 
     Args:
-        conf: the name of what was trained.
-        policy: who was trained, with its adapter.
-        trained: whether it has an adapter.
-        speaker: the same agent with the adapter of another folder, `""` for the bare checkpoint.
-        judge: whom it was trained to please, None where nobody judged.
+        conf: the name of what was trained, or of the evaluation.
+        seats: who is measured, in the conf's order; none where all is on record already.
+        trained: whether the first seat has an adapter.
+        speaker: the first seat with the adapter of another folder, `""` for the bare checkpoint.
+        judge: whom it was trained to please, or who rates; None where nobody does.
         records: the training records and the held-out ones of a kind.
         seed: of all that is random.
         scribe: where rows go.
     """
 
     conf: str
-    policy: Agent
+    seats: Mapping[str, Agent]
     trained: bool
     speaker: Callable[[str], Agent]
     judge: Judge | None
     records: Callable[[type], tuple[Sequence[Any], Sequence[Any]]]
     seed: int
     scribe: Scribe
+
+    @property
+    def policy(self) -> Agent:
+        """Who was trained, with its adapter: the only seat.
+
+        Raises:
+            ConfigError: there is none, or there are several.
+        """
+        if len(self.seats) != 1:
+            found = ", ".join(self.seats) or "none"
+            raise ConfigError(f"one agent is measured here, found the seats {found}: leave one")
+        [policy] = self.seats.values()
+        return policy
 
     def held_out(self, kind: type[R], most: int) -> tuple[list[R], list[R]]:
         """The training records of a kind, and the first `most` (0: all) of the held-out ones.
@@ -63,7 +84,7 @@ class Room:
             )
         return list(train), list(held[:most] if most else held)
 
-    def begin(self, arms: Mapping[str, Agent], judges: Mapping[str, Judge], extent: str) -> None:
+    def begin(self, arms: Mapping[str, Agent], judges: Mapping[str, Judging], extent: str) -> None:
         """Refuse other weights than those on record, and show what begins.
 
         Args:
