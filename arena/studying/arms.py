@@ -1,0 +1,203 @@
+"""Several arms of one training on the same held-out prompts, each text measured in many ways."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from agents.base import Agent
+from agents.dialogue import Reply
+from arena.evaluation import diversity
+from arena.evaluation.findings import Finding, Report
+from arena.evaluation.room import BARE, Room
+from arena.evaluation.writing import Texts, judge_texts, write
+from arena.feedback.events import Work
+from arena.problems import Problem
+from arena.stats.resampling import Items, mean_of
+from rewards.verdict import Verdict
+
+if TYPE_CHECKING:
+    from agents.local import Local
+    from rewards.wim import Embedder
+
+JUDGE = "the fixed judge"
+MEASURES: Mapping[str, str] = {
+    "rating": "rating by the fixed judge, 1 to 10",
+    "cosine": "cosine with what is missing",
+    "above_shuffled": "the same less that with another answer's",
+    "likeness": "cosine with the reference",
+    "reference_nats": "reference, nats/token",
+    "kl": "distance from untrained, nats/token",
+    "words": "words",
+    "cut": "share cut",
+}
+"""What is measured of each text, in words. `kl` estimates the Kullback-Leibler divergence by the mean
+log-ratio of an arm's own tokens; `reference_nats` is how unlikely the arm finds the reference."""
+NOTES = (
+    "Every arm writes one text to each held-out prompt, with equal seeds. Differences are from the untrained "
+    "checkpoint, paired by prompt. The judge is the untrained checkpoint for all arms.",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One text and what was measured of it; None where a measure is not defined."""
+
+    id: str
+    arm: str
+    prompt: str
+    """The id of the prompt, equal for all arms."""
+    text: str
+    values: Mapping[str, float | None]
+
+    @property
+    def row(self) -> dict[str, object]:
+        """A row of `texts.jsonl`: a measure that is not defined is 0.0, and named in `undefined`."""
+        undefined = [name for name in MEASURES if self.values[name] is None]
+        return {
+            "schema": "arena.measured/1",
+            "id": self.id,
+            "arm": self.arm,
+            "prompt": self.prompt,
+            "text": self.text,
+            **{name: float(self.values[name] or 0.0) for name in MEASURES},
+            "undefined": " ".join(undefined),
+        }
+
+
+def measured_of(row: Mapping[str, object]) -> Measured:
+    """What a row of `texts.jsonl` records."""
+    undefined = str(row["undefined"]).split()
+    values = {name: None if name in undefined else cast(float, row[name]) for name in MEASURES}
+    return Measured(str(row["id"]), str(row["arm"]), str(row["prompt"]), str(row["text"]), values)
+
+
+class Arms:
+    """Compares arms of one training with the checkpoint that they began with.
+
+    Args:
+        arms: adapters by name, folders or run folders.
+        most: the most held-out prompts; 0: all.
+        embedder: for the likeness to references.
+    """
+
+    tables = ("turns", "verdicts", "failures", "texts")
+
+    def __init__(self, embedder: "Embedder", arms: Mapping[str, str] | None = None, most: int = 0) -> None:
+        """Take the settings."""
+        self.arms, self.most, self.embedder = dict(arms or {}), most, embedder
+
+    def __call__(self, room: Room) -> Report:
+        """Have all arms write, and measure each text.
+
+        Raises:
+            ConfigError: nothing is held out.
+        """
+        _, held = room.held_out(Problem, self.most)
+        works = [Work(f"d{number:04d}", problem) for number, problem in enumerate(held)]
+        arms = {BARE: room.speaker("")} | {arm: room.speaker(path) for arm, path in self.arms.items()}
+        judges = {JUDGE: room.judge} if room.judge else {}
+        room.begin(arms, judges, f"{len(works)} prompts, {len(arms)} arms")
+        texts = write(room, arms, works)
+        verdicts: dict[str, list[Verdict | None]] = {arm: [None] * len(texts.works) for arm in arms}
+        for name, judge in judges.items():
+            verdicts = judge_texts(room, name, judge, judge.agent or arms[BARE], texts)
+        found = self._measured(arms, texts, verdicts)
+        for each in found:
+            room.scribe.run.append("texts", each.row)
+        return Report(
+            about=f"{room.conf}: {len(texts.works)} held-out prompts, answered by {', '.join(arms)}.",
+            findings=tuple(_findings(found, list(arms), room.seed)),
+            less=f"less {BARE}",
+            notes=NOTES,
+            counts={"prompts": len(works), "answered by all": len(texts.works)},
+            alarms=texts.alarms(),
+        )
+
+    def _measured(
+        self, arms: Mapping[str, Agent], texts: Texts, verdicts: Mapping[str, Sequence[Verdict | None]]
+    ) -> list[Measured]:
+        likeness = self._likeness(texts)
+        first = cast("Local", arms[BARE])
+        found = []
+        for arm, agent in arms.items():
+            speaker = cast("Local", agent)
+            nats, moved = _reference_nats(speaker, texts), _moved(speaker, first, texts, arm)
+            for i, (work, turn) in enumerate(zip(texts.works, texts.turns[arm], strict=True)):
+                verdict = verdicts[arm][i]
+                values = {
+                    **_judged(verdict),
+                    "likeness": likeness[arm][i],
+                    "reference_nats": nats[i],
+                    "kl": moved[i],
+                    "words": float(len(diversity.words(turn.text))),
+                    "cut": float(turn.reply.truncated),
+                }
+                found.append(Measured(turn.id, arm, work.id, turn.text, values))
+        return found
+
+    def _likeness(self, texts: Texts) -> dict[str, list[float | None]]:
+        """The cosine of each text with its prompt's reference; None without either."""
+        known = [i for i, work in enumerate(texts.works) if work.problem.reference.strip()]
+        references = list(self.embedder([texts.works[i].problem.reference for i in known])) if known else []
+        found: dict[str, list[float | None]] = {}
+        for arm, turns in texts.turns.items():
+            own: list[float | None] = [None] * len(turns)
+            said = [(i, vector) for i, vector in zip(known, references, strict=True) if turns[i].text.strip()]
+            if said:
+                vectors = self.embedder([turns[i].text for i, _ in said])
+                for (i, reference), vector in zip(said, vectors, strict=True):
+                    own[i] = float(vector @ reference)
+            found[arm] = own
+        return found
+
+
+def _judged(verdict: Verdict | None) -> dict[str, float | None]:
+    if verdict is None:
+        return dict.fromkeys(("rating", "cosine", "above_shuffled"))
+    own, other = verdict.cosine, verdict.cosine_shuffled
+    above = None if own is None or other is None else own - other
+    return {"rating": verdict.rating, "cosine": own, "above_shuffled": above}
+
+
+def _reference_nats(speaker: "Local", texts: Texts) -> list[float | None]:
+    """Mean negative log-likelihood of each reference under an arm, nats per token."""
+    known = [i for i, work in enumerate(texts.works) if work.problem.reference.strip()]
+    prompts = [texts.works[i].view(speaker) for i in known]
+    replies = [Reply(texts.works[i].problem.reference) for i in known]
+    found: list[float | None] = [None] * len(texts.works)
+    for i, logps in zip(known, speaker.logps(prompts, replies), strict=True):
+        found[i] = -sum(logps) / len(logps)
+    return found
+
+
+def _moved(speaker: "Local", first: "Local", texts: Texts, arm: str) -> list[float | None]:
+    """Mean log-ratio of the arm and the untrained checkpoint over the tokens that the arm wrote."""
+    said = [i for i, turn in enumerate(texts.turns[arm]) if turn.reply.ids]
+    prompts = [texts.works[i].view(speaker) for i in said]
+    replies = [texts.turns[arm][i].reply for i in said]
+    found: list[float | None] = [None] * len(texts.works)
+    own, bare = speaker.logps(prompts, replies), first.logps(prompts, replies)
+    for i, mine, old in zip(said, own, bare, strict=True):
+        found[i] = (sum(mine) - sum(old)) / len(mine)
+    return found
+
+
+def _findings(found: Sequence[Measured], arms: Sequence[str], seed: int) -> list[Finding]:
+    """Each measure of each arm, and its difference from the first, on the prompts where both have one."""
+    rows = {arm: {each.prompt: each for each in found if each.arm == arm} for arm in arms}
+    findings = []
+    for name, label in MEASURES.items():
+        for arm in arms:
+            pairs = [
+                (prompt, each.values[name], rows[arms[0]][prompt].values[name])
+                for prompt, each in rows[arm].items()
+            ]
+            both = [(prompt, own, old) for prompt, own, old in pairs if own is not None and old is not None]
+            items = Items([prompt for prompt, _, _ in both], seed)
+            if not both:
+                continue
+            value = items.bootstrap(mean_of([own for _, own, _ in both]))
+            change = items.bootstrap(mean_of([own - old for _, own, old in both]))
+            against = "" if arm == arms[0] else arms[0]
+            findings.append(Finding(label, arm, value, against, change if against else None))
+    return findings

@@ -1,0 +1,208 @@
+"""The report of a study as a Markdown page: what differs from what, by how much, how well that is known."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from agents.human import printable
+from arena.evaluation.findings import Report
+from arena.evaluation.room import BARE
+from arena.markdown import inline
+from arena.report import table
+from arena.stats.intervals import Estimate
+from arena.studying.arms import MEASURES, Measured
+from arena.studying.pooled import LEARNING, Cell, Learned, arms_of, cells, false_alarms, half_of
+
+MANY_CUT = 0.3
+"""Share of texts cut at the token limit from which an arm's length is that of the limit."""
+STILL = 0.01
+"""Distance from the untrained checkpoint, nats per token, below which an arm has hardly moved."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a study has found."""
+
+    conf: str
+    scale: str
+    control: str
+    """The arm that every other one is compared with."""
+    arms: Mapping[str, Sequence[str]]
+    """The settings in which each arm differs."""
+    measured: Mapping[int, Sequence[Measured]]
+    """By seed."""
+    learned: Sequence[Learned]
+    judging: Report | None
+    """The judge with an answer's own WIM, beside another answer's, on the same drafts."""
+    about: Sequence[str]
+    """What was trained, on what, in sentences."""
+
+    @property
+    def order(self) -> list[str]:
+        """The arms that were measured, in the order of the conf."""
+        known = arms_of(self.measured)
+        return [arm for arm in self.arms if arm in known]
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """All of it for programs; null where an interval is not known."""
+        arms = [BARE, *self.order]
+        compared = [
+            cell for against in (self.control, BARE, "") for cell in cells(self.measured, arms, against)
+        ]
+        return {
+            "schema": "arena.study/1",
+            "conf": self.conf,
+            "scale": self.scale,
+            "control": self.control,
+            "seeds": list(self.measured),
+            "arms": {arm: list(self.arms[arm]) for arm in self.order},
+            "cells": [cell.result for cell in compared],
+            "learned": [asdict(each) for each in self.learned],
+            "judging": self.judging.results if self.judging else None,
+        }
+
+
+def summary(found: Results) -> str:
+    """What a terminal shows: what was done, and what it shows."""
+    return "\n".join([_head(found), *_answers(found)])
+
+
+def page(found: Results, pictures: Sequence[Path]) -> str:
+    """The whole report."""
+    parts = [_head(found), *_answers(found), *_against_control(found), *_arms(found), *_training(found)]
+    if found.judging:
+        parts += _judging(found.judging)
+    parts += [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures]
+    return "\n".join([*parts, *_how(found)])
+
+
+def _head(found: Results) -> str:
+    seeds = len(found.measured)
+    about = " ".join(inline(line) for line in found.about)
+    return f"# {inline(found.conf)}, scale {found.scale}: {len(found.order)} arms, {seeds} seeds\n\n{about}\n"
+
+
+def _answers(found: Results) -> Iterator[str]:
+    """What can be said, in sentences that the tables below bear out."""
+    yield "## What it shows\n"
+    told = [line for line in (*_moves(found), *_gains(found), *_lengths(found)) if line]
+    yield "\n".join(f"- {line}" for line in told) + "\n"
+
+
+def _moves(found: Results) -> Iterator[str]:
+    for cell in cells(found.measured, found.order, ""):
+        if cell.measure == "kl" and cell.value < STILL:
+            yield f"`{cell.arm}` has hardly moved: {cell.value:.4f} nats/token from {BARE}."
+
+
+def _gains(found: Results) -> Iterator[str]:
+    """Each arm against the control, on what no arm but one is paid for."""
+    contrast = cells(found.measured, found.order, found.control)
+    for measure in ("rating", "likeness", "reference_nats"):
+        own = [cell for cell in contrast if cell.measure == measure]
+        if not own:
+            continue
+        shown = [f"`{cell.arm}` {_signed(cell)}" for cell in own if cell.shown]
+        which = ", ".join(shown) if shown else "none of the arms"
+        yield f"{MEASURES[measure]}: differs from that of `{found.control}` for {which}."
+    if contrast:
+        yield f"Of all comparisons with `{found.control}`: {false_alarms(contrast)}"
+
+
+def _lengths(found: Results) -> Iterator[str]:
+    for cell in cells(found.measured, found.order, BARE):
+        if cell.measure == "words" and cell.shown:
+            yield f"`{cell.arm}` writes {_signed(cell, 1)} words than {BARE}: what it gained may be length."
+    for cell in cells(found.measured, found.order, ""):
+        if cell.measure == "cut" and cell.value > MANY_CUT:
+            yield f"{cell.value:.0%} of the texts of `{cell.arm}` were cut at the token limit."
+
+
+def _signed(cell: Cell, digits: int = 3) -> str:
+    return f"{cell.value:+.{digits}f}{_half(cell.over_seeds, digits)}"
+
+
+def _half(found: Estimate | None, digits: int) -> str:
+    half = half_of(found)
+    return "" if half is None else f" ± {half:.{digits}f}"
+
+
+def _against_control(found: Results) -> Iterator[str]:
+    yield f"## Against the control\n\nEach arm less `{found.control}`, paired by seed and prompt. {_READ}\n"
+    yield from _matrix(cells(found.measured, found.order, found.control), found)
+
+
+def _arms(found: Results) -> Iterator[str]:
+    yield f"## Against the checkpoint that all began with\n\nEach arm less {BARE}, in the same way.\n"
+    yield from _matrix(cells(found.measured, found.order, BARE), found)
+    yield "## The arms by themselves\n"
+    yield from _matrix(cells(found.measured, [BARE, *found.order], ""), found)
+
+
+_READ = (
+    "± is the half width of the 95 % interval over seeds (Student's t): where another study, with other "
+    "seeds, prompts and samples, would lie. In brackets the one over prompts, of these very seeds."
+)
+
+
+def _matrix(own: Sequence[Cell], found: Results) -> list[str]:
+    """A row for each arm, a column for each measure."""
+    measures = [name for name in MEASURES if any(cell.measure == name for cell in own)]
+    arms = list(dict.fromkeys(cell.arm for cell in own))
+    at = {(cell.arm, cell.measure): cell for cell in own}
+    rows = [(f"`{arm}`", *(_cell(at.get((arm, measure))) for measure in measures)) for arm in arms]
+    return table(["", *(MEASURES[measure] for measure in measures)], rows)
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    sign = "+" if cell.against else ""
+    digits = 1 if cell.measure == "words" else 3
+    narrow = half_of(cell.over_prompts)
+    told = f"{cell.value:{sign}.{digits}f}{_half(cell.over_seeds, digits)}"
+    bold = f"**{told}**" if cell.shown and cell.against else told
+    return bold + (f" ({narrow:.{digits}f})" if narrow is not None else "")
+
+
+def _training(found: Results) -> Iterator[str]:
+    """What the learners say of themselves at the end: means of the last fourth, over seeds."""
+    yield "## Training\n\nMeans over the last fourth of the updates, and over seeds; never a minimum.\n"
+    rows = []
+    for arm in found.order:
+        own = [each for each in found.learned if each.arm == arm]
+        turns, drafts = sum(e.exchanges for e in own), sum(e.drafts for e in own)
+        ends = [_mean([e.end[name] for e in own if name in e.end]) for name in LEARNING]
+        counted = [_share(sum(getattr(e, key) for e in own), turns) for key in ("pairs", "ties", "abstained")]
+        cut = _share(sum(e.truncated for e in own), drafts)
+        rows.append((f"`{arm}`", sum(e.updates for e in own), *ends, *counted, cut))
+    head = ["", "updates", *LEARNING.values(), "pairs", "ties", "abstained", "drafts cut"]
+    yield from table(head, rows)
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{fmean(values):.4f}" if values else "-"
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count / of:.0%}" if of else "-"
+
+
+def _judging(report: Report) -> Iterator[str]:
+    yield "## The judge on the same drafts\n"
+    yield inline(report.about) + "\n"
+    rows = [tuple(map(inline, finding.cells)) for finding in report.findings]
+    yield from table([name.replace("\n", " ") for name in report.head], rows)
+    yield from (inline(note) + "\n" for note in report.notes)
+    yield from (f"- **{name}**: {printable(text)}\n" for name, text in report.alarms.items())
+
+
+def _how(found: Results) -> Iterator[str]:
+    yield "## How\n"
+    rows = [(f"`{arm}`", f"`{' '.join(words)}`") for arm, words in found.arms.items() if arm in found.order]
+    yield from table(["arm", "differs by"], rows)
+    seeds = ", ".join(map(str, found.measured))
+    yield f"`python -m arena.study conf={found.conf} scale={found.scale}`, seeds {seeds}.\n"

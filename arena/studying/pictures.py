@@ -1,0 +1,81 @@
+"""Pictures of a study: each arm's difference from the control, and the margins of the updates."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from arena import plots
+from arena.studying.arms import MEASURES
+from arena.studying.page import Results
+from arena.studying.pooled import Cell, cells, half_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHOWN = ("rating", "likeness", "reference_nats", "words")
+"""Measures that have a panel."""
+
+
+def draw(found: Results, folder: Path) -> list[Path]:
+    """Draw the differences, and the margins where the learners have them, into `folder`.
+
+    Returns:
+        The pictures; none without matplotlib.
+    """
+    if not plots.can_draw():
+        return []
+    drawn = [_differences(found, folder / "differences_from_the_control.png")]
+    if any(each.margins for each in found.learned):
+        drawn.append(_margins(found, folder / "margins_of_updates.png"))
+    return drawn
+
+
+def _differences(found: Results, path: Path) -> Path:
+    """A panel for each measure: a dot for each seed, the mean, and its interval over seeds."""
+    contrast = cells(found.measured, found.order, found.control)
+    panels = [name for name in SHOWN if any(cell.measure == name for cell in contrast)]
+    figure = plots.blank()
+    for number, (axes, name) in enumerate(
+        zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True)
+    ):
+        own = [cell for cell in contrast if cell.measure == name]
+        _panel(axes, own)
+        axes.set_title(MEASURES[name].replace(", ", ",\n"), fontsize=9)
+        if number == 0:
+            axes.set_yticks(range(len(own)), [cell.arm for cell in own])
+            axes.invert_yaxis()
+    figure.suptitle(f"less {found.control}: each seed, mean, 95 % over seeds", fontsize=10)
+    return plots.save(figure, path)
+
+
+def _panel(axes: "Axes", own: Sequence[Cell]) -> None:
+    axes.axvline(0, color="grey", linewidth=1)
+    for place, cell in enumerate(own):
+        values = list(cell.seeds.values())
+        axes.plot(values, [place] * len(values), "o", color=plots.COLOURS[0], alpha=0.4, markersize=4)
+        axes.errorbar(
+            [cell.value], [place], xerr=half_of(cell.over_seeds), fmt="s", color=plots.COLOURS[1], capsize=3
+        )
+
+
+def _margins(found: Results, path: Path) -> Path:
+    """The mean margin of each update over the seeds, a line for each arm."""
+    figure = plots.blank()
+    axes = figure.subplots()
+    for i, arm in enumerate(found.order):
+        runs = [each.margins for each in found.learned if each.arm == arm and each.margins]
+        means = [fmean(v for v in step if v is not None) for step in zip_longest(*runs)]
+        axes.plot(
+            range(1, len(means) + 1),
+            means,
+            color=plots.COLOURS[i % len(plots.COLOURS)],
+            marker=plots.MARKERS[i % len(plots.MARKERS)],
+            linestyle="-" if i < len(plots.COLOURS) else "--",
+            label=arm,
+        )
+    axes.axhline(0, color="grey", linewidth=1)
+    axes.set(xlabel="update", ylabel="margin of its pairs, nats", title="Margins, mean over seeds")
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    return plots.save(figure, path)
