@@ -13,6 +13,7 @@ drafts (arena.show reads it, arena.train learns from it); README.md and results.
 The settings are those of RUN but for what is named. The same command goes on after a stop. RUN is only read.
 """
 
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -123,7 +124,9 @@ def _seats_one(judge: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """A text as a value on Hydra's command line."""
+    """A text as a value on Hydra's command line, in quotes where it needs them."""
+    if re.fullmatch(r"[\w./+-]+", text, re.ASCII):
+        return text
     slashed = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{slashed}'"
 
