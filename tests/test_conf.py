@@ -141,7 +141,7 @@ def test_a_conf_that_is_measured_builds_its_evaluation(name: str) -> None:
 
 def test_every_conf_belongs_to_one_command() -> None:
     """And another command names the one that it is for."""
-    by_verb = [name for schema in ("run", *FEEDBACK, "train", "serve") for name in confs(schema)]
+    by_verb = [name for schema in ("run", *FEEDBACK, "train", "serve", "study") for name in confs(schema)]
     assert sorted([*by_verb, *EVALUATED, "talk"]) == confs() and confs("bench") == confs("run")
     assert confs("evaluate") == sorted([*confs("train"), *EVALUATED])
     assert confs("chat") == sorted([*confs("train"), "talk"])
@@ -213,7 +213,7 @@ def test_a_prompt_is_found_by_name_or_path(tmp_path: Path) -> None:
 
 def test_an_unknown_prompt_is_refused_with_those_that_there_are() -> None:
     """As rubrics are."""
-    with pytest.raises(ConfigError, match="no text 'export'; shipped are expert, .* or give the path"):
+    with pytest.raises(ConfigError, match="no text 'export'; shipped are brief, expert, .* or give the path"):
         read_text("export")
 
 
@@ -266,7 +266,7 @@ def ran(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("learners=[eve]", "unknown seat in learners 'eve'; allowed are ada, bob"),
         ("topics=file", "topics.path"),
         ("topics=file topics.path=gone.jsonl topics.column=a", "cannot read the topic file 'gone.jsonl'"),
-        ("persona=${text:gone}", "no text 'gone'; shipped are expert"),
+        ("persona=${text:gone}", "no text 'gone'; shipped are brief, expert"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line_and_with_exit_code_2(

@@ -377,5 +377,5 @@ def test_what_training_has_cost_is_an_alarm() -> None:
     assert told["cut_policy"].startswith("3 prompts")
     [row] = [f for f in findings if f.arm == "policy"]
     assert row.difference is not None and row.difference.high < 0
-    shuffled = compare({"untrained": planted(8), "policy": planted(20)[::-1]})
+    shuffled = compare({"untrained": planted(8)[::-1], "policy": planted(20)})
     assert [f.difference for f in shuffled if f.arm == "policy"] == [row.difference]

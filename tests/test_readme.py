@@ -47,7 +47,8 @@ def test_the_two_commands_stand_in_the_readme(name: str) -> None:
 
 
 COMMANDS = {
-    "run": 1, "collect": 4, "revise": 4, "train": 6, "evaluate": 2, "chat": 2, "serve": 2, "judge": 3, "study": 2,
+    "run": 1, "collect": 4, "revise": 4, "train": 6, "evaluate": 6, "chat": 2, "serve": 2, "judge": 3,
+    "study": 2,
 }  # fmt: skip
 """The fewest commands of each verb that the README shows."""
 SCHEMA = {"judge": "calibration"}
