@@ -77,8 +77,6 @@ def evaluate(cfg: "DictConfig", conf: str, folder: Path) -> int:
         if cfg.display in SILENT:
             for name, text in report.alarms.items():
                 display.say("alarm", name=name, text=text)
-        if not report.plots and report.bars:
-            display.say("note", text="no plots: pip install -e '.[plot]' and repeat the command to have them")
         hints = [f"{folder}/README.md", f"{folder}/results.json"]
         job.finished(files, display, time.perf_counter() - started, report.alarms, hints)
     _show(report, cfg.display)

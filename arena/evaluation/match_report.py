@@ -171,6 +171,8 @@ def _notes(played: Played, rated: bool) -> Iterator[str]:
         yield RATED
     if find_spec("nltk") is None:
         yield PLAIN_BLEU
+    elif len(played.texts.works) > MOST_BLEU:
+        yield f"self-BLEU is of the first {MOST_BLEU} questions."
 
 
 def _counts(played: Played) -> dict[str, int]:

@@ -38,6 +38,7 @@ NOTES = (
     "learned people's habit. Inflation is the mean rating less that of people. A constant has no rank "
     "correlation.",
 )
+PLAIN = "No pictures: pip install -e '.[plot]' and repeat the command to have them."
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _report(
     room: Room, papers: Sequence[Paper], predicted: Mapping[str, Mapping[str, float]], seen: set[str]
 ) -> Report:
     """All measures of the critic on what it has rated, and of the others on what they have rated of that."""
-    from arena.plots import draw_densities
+    from arena.plots import can_draw, draw_densities
 
     critic = predicted[CRITIC]
     duels = {arm: _Duel.of(papers, critic, own, room.seed) for arm, own in predicted.items()}
@@ -199,7 +200,7 @@ def _report(
         about=f"{room.conf}: ratings of {len(papers)} held-out papers with {counts['reviews']} reviews.",
         findings=tuple(findings),
         less="critic\nless this",
-        notes=NOTES,
+        notes=NOTES if can_draw() else (*NOTES, PLAIN),
         counts=counts,
         bars=histogram(shown, 1, 10) if shown else (),
         alarms=alarms(counts, findings, sum(paper.text in seen for paper in papers), judges),
