@@ -22,7 +22,7 @@ from arena.command import command
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-OWN = ("conf", "scale", "scales", "arms", "control", "drafts_of", "trains", "seeds", "only")
+OWN = ("conf", "scale", "scales", "arms", "control", "contrasts", "drafts_of", "trains", "seeds", "only")
 """Keys of a study that its arms do not have."""
 
 
@@ -52,13 +52,15 @@ class Plan:
         return self.root / "measured" / f"seed-{seed}"
 
     def words(self, seed: int, arm: str = "") -> list[str]:
-        """The settings of one training, or of what is common to a seed.
+        """The settings of one training, or of the measuring of a seed.
 
-        An arm with another judge has none of the settings of the conf's own.
+        An arm with another judge has none of the settings of the conf's own, and none has the measuring's.
         """
         own = self.arms.get(arm, ())
-        other = any(word.startswith("judge=") for word in own)
-        common = [word for word in self.common if not (other and _key(word).startswith("judge."))]
+        apart: tuple[str, ...] = ("evaluation.",) if arm else ()
+        if any(word.startswith("judge=") for word in own):
+            apart += ("judge.",)
+        common = [word for word in self.common if not _key(word).startswith(apart)]
         return [f"conf={self.trains}", *common, *own, f"seed={seed}"]
 
 
@@ -95,6 +97,8 @@ def _plan(cfg: "DictConfig", conf: str, folder: Path) -> Plan:
 
     if cfg.scale not in cfg.scales:
         raise ConfigError(config.unknown("scale", cfg.scale, list(cfg.scales)))
+    if bad := [list(pair) for pair in cfg.contrasts if len(pair) != 2]:
+        raise ConfigError(f"contrasts are pairs of arms, the first less the second, got {bad}")
     for name in (*cfg.only, cfg.control, cfg.drafts_of):
         if name not in cfg.arms:
             raise ConfigError(config.unknown("arm", name, list(cfg.arms)))
@@ -137,49 +141,38 @@ def _composed(verb: str, words: Sequence[str]) -> "DictConfig":
 
 def _train(plan: Plan, arm: str, seed: int) -> int:
     """Train an arm with a seed; what is trained stays as it is."""
+    from arena.studying.sharing import share_first_drafts
     from arena.train.__main__ import train
 
-    folder = plan.folder(arm, seed)
     cfg = _composed("train", plan.words(seed, arm))
-    _share_first_drafts(plan, arm, seed)
-    return train(cfg, plan.trains, folder)
-
-
-def _share_first_drafts(plan: Plan, arm: str, seed: int) -> None:
-    """Give an arm the drafts of the first step that another arm has written: all begin with equal weights.
-
-    They are what the arm would write itself: the loop asks for nothing that is on record.
-    """
-    folder = plan.folder(arm, seed)
-    if (folder / "turns.jsonl").exists():
-        return
-    for other in plan.arms:
-        path = plan.folder(other, seed) / "turns.jsonl"
-        if other == arm or not path.exists():
-            continue
-        from arena.records import line
-        from arena.rundir import rows
-
-        first = [row for row in rows(path) if row["step"] == 0]
-        if any(row["step"] > 0 for row in rows(path)):  # else the first step may not be whole
-            folder.mkdir(parents=True, exist_ok=True)
-            scratch = folder / ".turns.writing"
-            scratch.write_bytes(b"".join(line(row) for row in first))
-            scratch.replace(folder / "turns.jsonl")
-            return
+    others = [plan.folder(other, seed) for other in plan.arms if other != arm]
+    share_first_drafts(plan.folder(arm, seed), config.settings(cfg), others)
+    return train(cfg, plan.trains, plan.folder(arm, seed))
 
 
 def _measure(plan: Plan, seed: int) -> int:
-    """Have all arms of a seed write to the held-out prompts, and measure what they write."""
+    """Have all arms of a seed write to the held-out prompts, and measure what they write.
+
+    Raises:
+        ConfigError: the arms had other prompts, weights or precision than each other.
+    """
     from omegaconf import OmegaConf
 
     from arena.evaluate import evaluate
+    from arena.studying.sharing import check_equal
 
+    folders = {arm: plan.folder(arm, seed) for arm in plan.arms}
+    check_equal(folders)
     cfg = _composed("evaluate", plan.words(seed))
     cfg.display = "quiet" if cfg.display in ("auto", "live", "plain") else cfg.display  # the page says it all
-    arms = {arm: str(plan.folder(arm, seed)) for arm in plan.arms}
+    if cfg.judge is not None and "zeta" in cfg.judge:
+        cfg.judge.zeta = 0.0  # else a text has no rating where its WIM was of no use
+    arms = {arm: str(folder) for arm, folder in folders.items()}
     OmegaConf.update(cfg, "evaluation.arms", arms, merge=False)
-    return evaluate(cfg, plan.trains, plan.measured(seed))
+    if code := evaluate(cfg, plan.trains, plan.measured(seed)):
+        return code
+    check_equal({**folders, "what they are measured on": plan.measured(seed)})
+    return 0
 
 
 def _about(plan: Plan) -> list[str]:
@@ -187,8 +180,8 @@ def _about(plan: Plan) -> list[str]:
     seat, part = next(iter(_composed("train", plan.words(plan.seeds[0])).agents.items()))
     return [
         f"The seat {seat} is {part.checkpoint}; every arm trains a new adapter on it by the conf "
-        f"{plan.trains}, with the same prompts, batches, rate and precision; the first drafts of a seed are "
-        "shared by its arms. How arms differ stands at the end; all answer the same held-out prompts.",
+        f"{plan.trains}. The arms of a seed have learned from the same prompts, began with the same weights "
+        "in the same precision, and answer the same held-out prompts; how they differ stands at the end.",
     ]
 
 
@@ -200,7 +193,9 @@ def _report(cfg: "DictConfig", plan: Plan) -> None:
     from arena.studying.read import results
 
     about = _about(plan)
-    found = results(plan.conf, cfg.scale, cfg.control, cfg.drafts_of, plan.arms, plan.seeds, plan, about)
+    found = results(
+        plan.conf, cfg.scale, cfg.control, cfg.drafts_of, cfg.contrasts, plan.arms, plan.seeds, plan, about
+    )
     replace_text(plan.root / "README.md", page(found, draw(found, plan.root)))
     numbers = json.dumps(found.numbers, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     replace_text(plan.root / "results.json", numbers)

@@ -38,6 +38,6 @@ case ${1:-} in
     arena_job arena.study "scale=$scale" "$@"
     ;;
   *=* | "") arena_job arena.study "$@" ;;
-  -h | --help) sed -n '2,17s|^# \{0,1\}||p' "$0" ;;
+  -h | --help) sed -n '2,15s|^# \{0,1\}||p' "$0" ;;
   *) fail "the first word is the scale, tiny, laptop or full, got ${1@Q}" ;;
 esac

@@ -12,11 +12,15 @@ import families
 import pytest
 from scipy.stats import t as student
 
+from agents import ConfigError
 from arena import study
 from arena.evaluation.room import BARE
 from arena.studying.arms import MEASURES, Measured, measured_of
 from arena.studying.page import Results, page, summary
 from arena.studying.pooled import Cell, cells, false_alarms, learned
+from arena.studying.same_drafts import with_another_wim
+from arena.studying.sharing import check_equal, share_first_drafts
+from rewards.verdict import Verdict
 
 ARMS = {"wim": ["judge.zeta=1"], "random": ["judge=random"]}
 
@@ -97,30 +101,30 @@ def test_rows_come_back_as_they_were() -> None:
 
 
 def test_the_end_of_a_run_is_a_mean_and_never_a_minimum() -> None:
-    """The last fourth of eight updates: two of them."""
-    losses = [0.1, 0.69, 0.69, 0.69, 0.69, 0.69, 0.6, 0.8]
+    """The last fourth of sixteen updates; of six, three."""
+    losses = [0.1, *[0.69] * 11, 0.6, 0.8, 0.7, 0.7]
     metrics = [{"loss": loss, "margin": 0.0, "accuracy": 0.5, "kl": 0.0} for loss in losses]
     step = {"exchanges": 8, "pairs": 5, "ties": 2, "abstained": 1, "drafts": 32, "truncated": 4}
     found = learned("wim", 0, metrics, [step, step])
     assert found.end["loss"] == pytest.approx(0.7)
-    assert (found.updates, found.pairs, found.exchanges, found.truncated) == (8, 10, 16, 8)
+    assert (found.updates, found.pairs, found.exchanges, found.truncated) == (16, 10, 16, 8)
+    assert learned("wim", 0, metrics[:6], []).end["loss"] == pytest.approx(0.69)
     assert learned("wim", 0, [], []).end == {}
 
 
 def results(seeds: Mapping[int, Sequence[Measured]]) -> Results:
     """A study of two arms."""
-    return Results("wim_study", "tiny", "random", ARMS, seeds, [], None, ["About."])
+    return Results("wim_study", "tiny", "random", [("wim", "random")], ARMS, seeds, [], None, ["About."])
 
 
 def test_the_page_says_what_differs_and_how_many_would_by_chance() -> None:
     """A planted difference stands in the sentences; the arms that have not moved are named."""
     effects = {BARE: 0.0, "wim": 0.5, "random": 0.0}
     told = page(results({n: seed(effects, draw=n) for n in range(3)}), [])
-    assert (
-        "rating by the fixed judge, 1 to 10: differs from that of `random` for `wim` +0.500 ± 0.000." in told
-    )
-    assert "`wim` has hardly moved: 0.0000 nats/token from untrained." in told
-    assert "1 of 8 intervals leave 0 out; about 0.4 would if nothing differed" in told
+    assert "rating by the fixed judge, 1 to 10: shown are `wim` - `random` +0.500 ± 0.000." in told
+    assert "`wim` has hardly moved: +0.0000 nats/token from untrained." in told
+    assert "1 of 3 intervals leave 0 out; about 0.2 would if nothing differed" in told
+    assert "| `wim` | **+0.500 ± 0.000** (0.000) |" in told
     assert "| `wim` | `judge.zeta=1` |" in told
 
 
@@ -128,7 +132,7 @@ def test_without_a_difference_the_page_says_so() -> None:
     """None of the arms; and the summary is the head of the page."""
     effects = {BARE: 0.0, "wim": 0.0, "random": 0.0}
     found = results({n: seed(effects, draw=n) for n in range(3)})
-    assert "differs from that of `random` for none of the arms" in page(found, [])
+    assert "rating by the fixed judge, 1 to 10: no difference is shown." in page(found, [])
     assert page(found, []).startswith(summary(found).strip()[:200])
 
 
@@ -138,7 +142,8 @@ def test_lengths_that_moved_are_called_what_they_are() -> None:
         text(arm, p, words=w) for p in "abc" for arm, w in ((BARE, 20.0), ("wim", 45.0), ("random", 20.0))
     ]
     told = summary(results({n: rows for n in range(3)}))
-    assert "`wim` writes +25.0 ± 0.0 words than untrained: what it gained may be length." in told
+    told_of = "The texts of `wim` are longer than those of `random`, by 25.0 ± 0.0 words"
+    assert told_of in told and "those of `random` are longer" not in told
 
 
 def test_false_alarms_are_counted_of_those_that_have_an_interval() -> None:
@@ -160,21 +165,55 @@ def test_an_arm_with_another_judge_has_none_of_the_settings_of_the_confs_own(tmp
     assert made.words(3, "random") == ["conf=wim_arm", "count=8", "judge=random", "seed=3"]
 
 
+SETTINGS = {"seed": 0, "agents.ada.max_new_tokens": 8, "judge.zeta": 1.0}
+
+
+def trained(folder: Path, settings: Mapping[str, Any], steps: int) -> Path:
+    """An arm that has drafted twice in each of some steps."""
+    folder.mkdir(parents=True)
+    rows = [{"id": f"d{n}", "step": n // 2, "content": folder.name} for n in range(2 * steps)]
+    (folder / "turns.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "config.json").write_text(json.dumps(settings))
+    return folder
+
+
 def test_the_first_drafts_are_shared_and_no_others(tmp_path: Path) -> None:
     """All arms begin with equal weights; what they write after their first update is their own."""
-    made, rows = plan(tmp_path), [{"id": f"d{n}", "step": n // 2} for n in range(4)]
-    made.folder("wim", 0).mkdir(parents=True)
-    path = made.folder("wim", 0) / "turns.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
-    study._share_first_drafts(made, "random", 0)
-    shared = made.folder("random", 0) / "turns.jsonl"
-    assert not shared.exists(), "a step that may be torn is not shared"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    study._share_first_drafts(made, "random", 0)
-    assert [json.loads(line)["id"] for line in shared.read_text().splitlines()] == ["d0", "d1"]
-    shared.write_text("own\n")
-    study._share_first_drafts(made, "random", 0)
-    assert shared.read_text() == "own\n", "an arm that has begun keeps what it has"
+    own, other = tmp_path / "own", trained(tmp_path / "other", {**SETTINGS, "judge.zeta": 0.0}, 2)
+    assert share_first_drafts(own, SETTINGS, [tmp_path / "gone", other]) == other
+    taken = [json.loads(line) for line in (own / "turns.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["content"]) for row in taken] == [("d0", "other"), ("d1", "other")]
+    assert share_first_drafts(own, SETTINGS, [trained(tmp_path / "third", SETTINGS, 2)]) is None
+
+
+def test_drafts_of_other_settings_or_of_half_a_step_are_not_taken(tmp_path: Path) -> None:
+    """They would not be what the arm writes itself."""
+    longer = trained(tmp_path / "longer", {**SETTINGS, "agents.ada.max_new_tokens": 16}, 2)
+    torn = trained(tmp_path / "torn", SETTINGS, 1)
+    assert share_first_drafts(tmp_path / "own", SETTINGS, [longer, torn]) is None
+    assert not (tmp_path / "own").exists()
+
+
+def agreed(folder: Path, **what: Mapping[str, str]) -> Path:
+    """A folder with what its run has agreed on."""
+    folder.mkdir()
+    for name, value in what.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    return folder
+
+
+def test_arms_with_other_prompts_or_weights_are_not_compared(tmp_path: Path) -> None:
+    """An arm whose judge has weights of its own is."""
+    records, bf16 = {"held out": "9 records, aa"}, {"policy": "x; bf16 on cpu"}
+    one = agreed(tmp_path / "one", records=records, identity={**bf16, "embedder": "y"})
+    two = agreed(tmp_path / "two", records=records, identity=bf16)
+    check_equal({"wim": one, "random": two})
+    leak = agreed(tmp_path / "leak", records={"held out": "8 records, bb"}, identity=bf16)
+    with pytest.raises(ConfigError, match="wim and length cannot be compared: held out is '9 records, aa'"):
+        check_equal({"wim": one, "random": two, "length": leak})
+    nf4 = agreed(tmp_path / "nf4", records=records, identity={"policy": "x; nf4 on cuda"})
+    with pytest.raises(ConfigError, match="policy is 'x; bf16 on cpu' and 'x; nf4 on cuda'"):
+        check_equal({"wim": one, "length": nf4})
 
 
 @pytest.mark.parametrize(
@@ -202,6 +241,28 @@ def test_a_mistake_is_answered_in_one_line(
     assert ended.value.code == 2
     message = capsys.readouterr().err
     assert told in message and message.count("\n") == 1, message
+
+
+def test_another_drafts_wim_makes_another_reward() -> None:
+    """R = (7.75 - 5.5) / 4.5 = 0.5: 0.6 x 0.5 + 0.4 x 0.2 in place of 0.6 x 0.5 + 0.4 x 0.8."""
+    own = Verdict("a", "j", rating=7.75, cosine=0.8, cosine_shuffled=0.2, reward=0.62, scale="rating+wim")
+    other = with_another_wim(own, 0.4, "centred")
+    assert (other.cosine, other.reward) == (0.2, pytest.approx(0.38))
+
+
+def test_one_seed_tells_nothing_of_differences() -> None:
+    """Absence of an interval is no absence of a difference."""
+    told = summary(results({0: seed({BARE: 0.0, "wim": 9.0, "random": 0.0})}))
+    assert "nothing is told of the differences" in told and "no difference is shown" not in told
+
+
+def test_what_may_have_gone_unseen_is_told() -> None:
+    """Where no difference is shown, how large it may be."""
+    seeds = {n: seed({BARE: 0.0, "wim": n - 1.0, "random": 0.0}, draw=n) for n in range(3)}
+    half = student.ppf(0.975, 2) / math.sqrt(3)
+    assert f"no difference is shown. One of less than {half:.3f} may have gone unseen." in summary(
+        results(seeds)
+    )
 
 
 ROUGH = "+judge.rater.mass=0"
@@ -232,7 +293,7 @@ def test_a_tiny_study_ends_in_a_report_and_goes_on_where_it_was(
     root = runs / "wim_study-tiny"
     numbers: dict[str, Any] = json.loads((root / "results.json").read_text())
     assert numbers["seeds"] == [0, 1] and list(numbers["arms"]) == ["mixed", "wim", "random", "wim_moving"]
-    assert {each["measure"] for each in numbers["cells"]} >= {"rating", "kl", "words"}
+    assert {each["measure"] for each in numbers["cells"]} >= {"rating", "moved", "words"}
     assert all(each["updates"] > 0 for each in numbers["learned"] if each["arm"] != "random")
     first = {
         arm: [
@@ -244,6 +305,7 @@ def test_a_tiny_study_ends_in_a_report_and_goes_on_where_it_was(
     }
     assert len(first["mixed"]) == 8 and all(own == first["mixed"] for own in first.values())
     report = (root / "README.md").read_text()
+    assert "Alarms of the 8 trainings: " in report
     assert "## What it shows" in report and "| `wim` | `judge.zeta=1" in report
     run(monkeypatch, folder)
     assert json.loads((root / "results.json").read_text()) == numbers

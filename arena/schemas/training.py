@@ -83,6 +83,8 @@ class Study(Train):
     """Arm -> the settings in which it differs, as on the command line."""
     control: str = MISSING
     """The arm that the others are compared with."""
+    contrasts: list[list[str]] = field(default_factory=list)
+    """Pairs of arms whose difference is what the study asks for: the first less the second."""
     drafts_of: str = MISSING
     """The arm on whose drafts the judge is looked at by itself."""
     scales: dict[str, Scale] = MISSING

@@ -23,15 +23,17 @@ JUDGE = "the fixed judge"
 MEASURES: Mapping[str, str] = {
     "rating": "rating by the fixed judge, 1 to 10",
     "cosine": "cosine with what is missing",
-    "above_shuffled": "the same less that with another answer's",
+    "above_shuffled": "that cosine less the one with another answer's WIM",
     "likeness": "cosine with the reference",
-    "reference_nats": "reference, nats/token",
-    "kl": "distance from untrained, nats/token",
+    "reference_nats": "surprise at the reference, nats/token",
+    "moved": "log-ratio to untrained on own texts, nats/token",
     "words": "words",
-    "cut": "share cut",
+    "cut": "share cut at the limit",
+    "rated": "share rated",
 }
-"""What is measured of each text, in words. `kl` estimates the Kullback-Leibler divergence by the mean
-log-ratio of an arm's own tokens; `reference_nats` is how unlikely the arm finds the reference."""
+"""What is measured of each text, in words. `reference_nats` is the mean negative log-likelihood of the
+reference: less is nearer. `moved` is how much likelier the arm finds the tokens that it wrote than the
+untrained checkpoint does; texts are sampled as the agent samples, so that it is no KL divergence."""
 NOTES = (
     "Every arm writes one text to each held-out prompt, with equal seeds. Differences are from the untrained "
     "checkpoint, paired by prompt. The judge is the untrained checkpoint for all arms.",
@@ -128,9 +130,10 @@ class Arms:
                     **_judged(verdict),
                     "likeness": likeness[arm][i],
                     "reference_nats": nats[i],
-                    "kl": moved[i],
+                    "moved": moved[i],
                     "words": float(len(diversity.words(turn.text))),
                     "cut": float(turn.reply.truncated),
+                    "rated": float(verdict is not None and verdict.rating is not None),
                 }
                 found.append(Measured(turn.id, arm, work.id, turn.text, values))
         return found

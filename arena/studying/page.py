@@ -1,7 +1,7 @@
 """The report of a study as a Markdown page: what differs from what, by how much, how well that is known."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,7 +18,10 @@ from arena.studying.pooled import LEARNING, Cell, Learned, arms_of, cells, false
 MANY_CUT = 0.3
 """Share of texts cut at the token limit from which an arm's length is that of the limit."""
 STILL = 0.01
-"""Distance from the untrained checkpoint, nats per token, below which an arm has hardly moved."""
+"""Log-ratio to the untrained checkpoint, nats per token, below which an arm has hardly moved."""
+OUTCOMES = ("pairs", "ties", "abstained")
+ASKED = ("rating", "likeness", "reference_nats")
+"""Measures of how good an answer is."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Results:
     scale: str
     control: str
     """The arm that every other one is compared with."""
+    contrasts: Sequence[tuple[str, str]]
+    """Arms whose difference the study asks for: the first less the second."""
     arms: Mapping[str, Sequence[str]]
     """The settings in which each arm differs."""
     measured: Mapping[int, Sequence[Measured]]
@@ -38,12 +43,24 @@ class Results:
     """The judge with an answer's own WIM, beside another answer's, on the same drafts."""
     about: Sequence[str]
     """What was trained, on what, in sentences."""
+    alarms: Mapping[str, int] = field(default_factory=dict)
+    """What the arms' trainings said against themselves: alarm -> how many of them."""
 
     @property
     def order(self) -> list[str]:
         """The arms that were measured, in the order of the conf."""
         known = arms_of(self.measured)
         return [arm for arm in self.arms if arm in known]
+
+    @property
+    def asked(self) -> list[Cell]:
+        """The contrasts, measure by measure."""
+        return [
+            cell
+            for arm, against in self.contrasts
+            if {arm, against} <= set(self.order)
+            for cell in cells(self.measured, [arm], against)
+        ]
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -62,6 +79,7 @@ class Results:
             "cells": [cell.result for cell in compared],
             "learned": [asdict(each) for each in self.learned],
             "judging": self.judging.results if self.judging else None,
+            "alarms": dict(self.alarms),
         }
 
 
@@ -72,7 +90,7 @@ def summary(found: Results) -> str:
 
 def page(found: Results, pictures: Sequence[Path]) -> str:
     """The whole report."""
-    parts = [_head(found), *_answers(found), *_against_control(found), *_arms(found), *_training(found)]
+    parts = [_head(found), *_answers(found), *_contrasts(found), *_arms(found), *_training(found)]
     if found.judging:
         parts += _judging(found.judging)
     parts += [f"![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures]
@@ -88,37 +106,57 @@ def _head(found: Results) -> str:
 def _answers(found: Results) -> Iterator[str]:
     """What can be said, in sentences that the tables below bear out."""
     yield "## What it shows\n"
-    told = [line for line in (*_moves(found), *_gains(found), *_lengths(found)) if line]
+    told = [*_moves(found), *_gains(found), *_lengths(found), *_alarmed(found)]
     yield "\n".join(f"- {line}" for line in told) + "\n"
 
 
 def _moves(found: Results) -> Iterator[str]:
     for cell in cells(found.measured, found.order, ""):
-        if cell.measure == "kl" and cell.value < STILL:
-            yield f"`{cell.arm}` has hardly moved: {cell.value:.4f} nats/token from {BARE}."
+        if cell.measure == "moved" and abs(cell.value) < STILL:
+            yield f"`{cell.arm}` has hardly moved: {cell.value:+.4f} nats/token from {BARE}."
 
 
 def _gains(found: Results) -> Iterator[str]:
-    """Each arm against the control, on what no arm but one is paid for."""
-    contrast = cells(found.measured, found.order, found.control)
-    for measure in ("rating", "likeness", "reference_nats"):
-        own = [cell for cell in contrast if cell.measure == measure]
-        if not own:
-            continue
-        shown = [f"`{cell.arm}` {_signed(cell)}" for cell in own if cell.shown]
-        which = ", ".join(shown) if shown else "none of the arms"
-        yield f"{MEASURES[measure]}: differs from that of `{found.control}` for {which}."
-    if contrast:
-        yield f"Of all comparisons with `{found.control}`: {false_alarms(contrast)}"
+    """The contrasts, and each arm against the control, in what tells a good answer."""
+    if len(found.measured) < 2:
+        yield "One seed: there is no interval over seeds, and nothing is told of the differences."
+        return
+    control = cells(found.measured, found.order, found.control)
+    for asked, of in ((found.asked, ""), (control, f" (all less the one control `{found.control}`)")):
+        counted = [cell for cell in asked if cell.measure in ASKED]
+        for measure in ASKED:
+            if own := [cell for cell in counted if cell.measure == measure]:
+                yield f"{MEASURES[measure]}{of}: {_shown(own)}"
+        if counted:
+            yield f"Of these differences{of}: {false_alarms(counted)}"
+
+
+def _shown(own: Sequence[Cell]) -> str:
+    """Which differences leave 0 out, and how large one may be that does not."""
+    shown = [f"`{cell.arm}` - `{cell.against}` {_signed(cell)}" for cell in own if cell.shown]
+    hidden = [half for cell in own if not cell.shown and (half := half_of(cell.over_seeds)) is not None]
+    told = f"shown are {', '.join(shown)}." if shown else "no difference is shown."
+    return told + (f" One of less than {max(hidden):.3f} may have gone unseen." if hidden else "")
 
 
 def _lengths(found: Results) -> Iterator[str]:
-    for cell in cells(found.measured, found.order, BARE):
+    for cell in cells(found.measured, found.order, found.control):
         if cell.measure == "words" and cell.shown:
-            yield f"`{cell.arm}` writes {_signed(cell, 1)} words than {BARE}: what it gained may be length."
+            more = "longer" if cell.value > 0 else "shorter"
+            half = half_of(cell.over_seeds) or 0.0
+            yield (
+                f"The texts of `{cell.arm}` are {more} than those of `{found.control}`, by "
+                f"{abs(cell.value):.1f} ± {half:.1f} words: what differs may be length."
+            )
     for cell in cells(found.measured, found.order, ""):
         if cell.measure == "cut" and cell.value > MANY_CUT:
             yield f"{cell.value:.0%} of the texts of `{cell.arm}` were cut at the token limit."
+
+
+def _alarmed(found: Results) -> Iterator[str]:
+    if found.alarms:
+        told = ", ".join(f"{name} in {count}" for name, count in found.alarms.items())
+        yield f"Alarms of the {len(found.learned)} trainings: {told}."
 
 
 def _signed(cell: Cell, digits: int = 3) -> str:
@@ -130,30 +168,38 @@ def _half(found: Estimate | None, digits: int) -> str:
     return "" if half is None else f" ± {half:.{digits}f}"
 
 
-def _against_control(found: Results) -> Iterator[str]:
-    yield f"## Against the control\n\nEach arm less `{found.control}`, paired by seed and prompt. {_READ}\n"
-    yield from _matrix(cells(found.measured, found.order, found.control), found)
+def _contrasts(found: Results) -> Iterator[str]:
+    if found.asked:
+        yield f"## The differences that are asked for\n\nPaired by seed and prompt. {_READ}\n"
+        yield from _matrix(found.asked)
+    yield f"## Against the control\n\nEach arm less `{found.control}`, in the same way.\n"
+    yield from _matrix(cells(found.measured, found.order, found.control))
 
 
 def _arms(found: Results) -> Iterator[str]:
     yield f"## Against the checkpoint that all began with\n\nEach arm less {BARE}, in the same way.\n"
-    yield from _matrix(cells(found.measured, found.order, BARE), found)
+    yield from _matrix(cells(found.measured, found.order, BARE))
     yield "## The arms by themselves\n"
-    yield from _matrix(cells(found.measured, [BARE, *found.order], ""), found)
+    yield from _matrix(cells(found.measured, [BARE, *found.order], ""))
 
 
 _READ = (
-    "± is the half width of the 95 % interval over seeds (Student's t): where another study, with other "
-    "seeds, prompts and samples, would lie. In brackets the one over prompts, of these very seeds."
+    "± is the half width of the 95 % interval of the mean over seeds (Student's t; each seed has prompts and "
+    "samples of its own). In brackets the one over the prompts of these very seeds, which says nothing of "
+    "other seeds. Bold: the interval over seeds leaves 0 out."
 )
 
 
-def _matrix(own: Sequence[Cell], found: Results) -> list[str]:
-    """A row for each arm, a column for each measure."""
+def _matrix(own: Sequence[Cell]) -> list[str]:
+    """A row for each arm or difference, a column for each measure."""
     measures = [name for name in MEASURES if any(cell.measure == name for cell in own)]
-    arms = list(dict.fromkeys(cell.arm for cell in own))
-    at = {(cell.arm, cell.measure): cell for cell in own}
-    rows = [(f"`{arm}`", *(_cell(at.get((arm, measure))) for measure in measures)) for arm in arms]
+    rivals = len({cell.against for cell in own}) > 1
+    names = {
+        (cell.arm, cell.against): f"`{cell.arm}` - `{cell.against}`" if rivals else f"`{cell.arm}`"
+        for cell in own
+    }
+    at = {(cell.arm, cell.against, cell.measure): cell for cell in own}
+    rows = [(name, *(_cell(at.get((*key, measure))) for measure in measures)) for key, name in names.items()]
     return table(["", *(MEASURES[measure] for measure in measures)], rows)
 
 
@@ -170,16 +216,19 @@ def _cell(cell: Cell | None) -> str:
 
 def _training(found: Results) -> Iterator[str]:
     """What the learners say of themselves at the end: means of the last fourth, over seeds."""
-    yield "## Training\n\nMeans over the last fourth of the updates, and over seeds; never a minimum.\n"
+    yield (
+        "## Training\n\nLoss to KL: means over the last fourth of a seed's updates (three at least), and "
+        "over seeds. What became of the turns and drafts: over all of them.\n"
+    )
     rows = []
     for arm in found.order:
         own = [each for each in found.learned if each.arm == arm]
         turns, drafts = sum(e.exchanges for e in own), sum(e.drafts for e in own)
         ends = [_mean([e.end[name] for e in own if name in e.end]) for name in LEARNING]
-        counted = [_share(sum(getattr(e, key) for e in own), turns) for key in ("pairs", "ties", "abstained")]
+        counted = [_share(sum(getattr(e, key) for e in own), turns) for key in OUTCOMES]
         cut = _share(sum(e.truncated for e in own), drafts)
         rows.append((f"`{arm}`", sum(e.updates for e in own), *ends, *counted, cut))
-    head = ["", "updates", *LEARNING.values(), "pairs", "ties", "abstained", "drafts cut"]
+    head = ["", "updates", *LEARNING.values(), *OUTCOMES, "drafts cut"]
     yield from table(head, rows)
 
 

@@ -10,8 +10,8 @@ from arena.stats.intervals import Estimate, clustered_mean
 from arena.studying.arms import MEASURES, Measured
 
 Row = Mapping[str, Any]
-END = 4
-"""The last fourth of a run's updates is its end."""
+END, LEAST = 4, 3
+"""The last fourth of a run's updates is its end, and at least so many."""
 LEARNING: Mapping[str, str] = {
     "loss": "loss",
     "margin": "margin",
@@ -32,7 +32,7 @@ class Cell:
     seeds: Mapping[int, float]
     """Of each seed by itself."""
     over_seeds: Estimate | None
-    """Seeds drawn anew: the interval that another study would have to fall into. None for one seed."""
+    """95 % interval of the mean over seeds (Student's t); None for one seed."""
     over_prompts: Estimate | None
     """These very seeds, prompts drawn anew: narrower, and of no other seed."""
 
@@ -119,14 +119,14 @@ class Learned:
     drafts: int
     truncated: int
     end: Mapping[str, float]
-    """Mean of each of `LEARNING` over the last fourth of the updates; never a minimum, or a single value."""
+    """Mean of each of `LEARNING` over the end of the run; never a minimum."""
     margins: tuple[float, ...] = ()
     """Of each update, where the learner has margins."""
 
 
 def learned(arm: str, seed: int, metrics: Sequence[Row], steps: Sequence[Row]) -> Learned:
     """Sum up a run of the arena's training by its tables."""
-    last = metrics[-max(1, len(metrics) // END) :] if metrics else []
+    last = metrics[-max(LEAST, -(-len(metrics) // END)) :]
     end = {name: fmean(row[name] for row in last) for name in LEARNING if last and name in last[0]}
     counts = {
         key: sum(row[key] for row in steps)

@@ -1,10 +1,12 @@
 """What a study has left in its folder, read back for the report."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from arena.rundir import rows
+from arena.runs import read_json
 from arena.studying.arms import Measured, measured_of
 from arena.studying.page import Results
 from arena.studying.pooled import Learned, learned
@@ -26,6 +28,7 @@ def results(
     scale: str,
     control: str,
     drafts_of: str,
+    contrasts: Sequence[Sequence[str]],
     arms: Mapping[str, Sequence[str]],
     seeds: Sequence[int],
     folders: Folders,
@@ -38,6 +41,7 @@ def results(
         scale: its size.
         control: the arm that the others are compared with.
         drafts_of: the arm on whose drafts the judge is looked at by itself.
+        contrasts: pairs of arms whose difference is asked for.
         arms: arm -> the settings in which it differs.
         seeds: in order.
         folders: where everything lies.
@@ -48,12 +52,20 @@ def results(
         conf,
         scale,
         control,
+        [(one, other) for one, other in contrasts],
         arms,
         {seed: texts(folders.measured(seed)) for seed in seeds},
         [training(folders.folder(arm, seed), arm, seed) for arm in arms for seed in seeds],
         judging,
         about,
+        alarms([folders.folder(arm, seed) for arm in arms for seed in seeds]),
     )
+
+
+def alarms(trained: Sequence[Path]) -> dict[str, int]:
+    """What trainings said against themselves: alarm -> how many of them said it."""
+    found = Counter(name for folder in trained for name in read_json(folder / "run.json").get("alarms", {}))
+    return dict(sorted(found.items()))
 
 
 def texts(folder: Path) -> list[Measured]:

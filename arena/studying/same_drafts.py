@@ -9,7 +9,7 @@ from arena.rejudging.comparison import COSINE, LENGTH, ORDERS, POINTS, RAW, TIES
 from arena.rejudging.sides import Bench, Draft, Side, drafts_of
 from arena.rejudging.stored import Stored
 from arena.rejudging.summary import report_on
-from rewards.verdict import Verdict
+from rewards.verdict import Verdict, normalise
 
 OWN, OTHER = "own WIM", "shuffled WIM"
 KEPT = (TIES, POINTS, RAW, ORDERS, COSINE, TOPIC, LENGTH)
@@ -49,5 +49,13 @@ def same_drafts(arm: str, folders: Mapping[int, Path]) -> Report | None:
     found = report_on(Bench(drafts, sides), f"{len(drafts)} drafts of the arm {arm}, {len(folders)} seeds.")
     kept = tuple(each for each in found.findings if each.measure in KEPT)
     # Another draft's WIM is like another draft's: that is no news.
-    alarms = {name: text for name, text in found.alarms.items() if not name.endswith("shuffled_WIM")}
+    alarms = {name: text for name, text in found.alarms.items() if not name.endswith(OTHER)}
     return replace(found, findings=kept, alarms=alarms)
+
+
+def with_another_wim(verdict: Verdict, zeta: float, normalisation: str) -> Verdict:
+    """The verdict as it would be if the WIM of another draft had been said of this one."""
+    other, reward = verdict.cosine_shuffled, verdict.reward
+    if verdict.scale == "rating+wim" and verdict.rating is not None and other is not None:
+        reward = (1 - zeta) * normalise(verdict.rating, normalisation) + zeta * other
+    return replace(verdict, cosine=other, reward=reward)
