@@ -115,12 +115,13 @@ class Wim:
         """Per case: cosine of the answer with its WIM, with another answer's WIM, with the topic.
 
         The other answer is of another topic where there is one, so that the control shares nothing
-        with the case but the judge's manner.
+        with the case but the judge's manner; answers of one topic get different ones, as they have
+        different WIMs of their own.
         """
         replies = self.embedder([case.reply.text for case in cases])
         missing = self.embedder(wims)
         topics = self.embedder([case.topic for case in cases])
-        others = [_other(cases, i) for i in range(len(cases))]
+        others = _others([case.topic for case in cases])
         return [
             (
                 float(replies[i] @ missing[i]),
@@ -136,7 +137,15 @@ def _first_line(text: str) -> str:
     return text if "[[[" in text else text.partition("\n")[0]
 
 
-def _other(cases: Sequence[Case], place: int) -> int:
-    """The next case with another topic, else the next case."""
-    order = [(place + step) % len(cases) for step in range(1, len(cases) + 1)]
-    return next((i for i in order if cases[i].topic != cases[place].topic), order[0])
+def _others(topics: Sequence[str]) -> list[int]:
+    """For each case the one of the same place in the next topic; the next case where there is one topic."""
+    places: dict[str, list[int]] = {}
+    for place, topic in enumerate(topics):
+        places.setdefault(topic, []).append(place)
+    if len(places) == 1:
+        return [(place + 1) % len(topics) for place in range(len(topics))]
+    following = dict(zip(places, [*list(places)[1:], next(iter(places))], strict=True))
+    return [
+        (other := places[following[topic]])[places[topic].index(place) % len(other)]
+        for place, topic in enumerate(topics)
+    ]

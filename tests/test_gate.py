@@ -141,6 +141,13 @@ def test_a_verdict_of_attacks_alone_does_not_hide_one_that_compares_with_people(
     assert found is not None and found[0].parent.name == "judge-a"
 
 
+def test_a_verdict_of_attacks_alone_is_no_measure_against_people(tmp_path: Path) -> None:
+    """The judge counts as never measured."""
+    left(tmp_path, replace(verdict(0, 0), agreement=None))
+    alarms, heard = checked(tmp_path, judge("warn"))
+    assert list(alarms) == [UNMEASURED] and "never measured against people's labels" in alarms[UNMEASURED]
+
+
 def test_a_named_verdict_must_be_on_this_judge(tmp_path: Path) -> None:
     """Else the message says what differs."""
     folder = left(tmp_path / "elsewhere", verdict(0.05, 0.15))

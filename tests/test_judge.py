@@ -315,3 +315,12 @@ def test_a_control_that_is_not_known_is_refused() -> None:
     """With what is allowed."""
     with pytest.raises(ConfigError, match="cosine='other' is not known; allowed are own, shuffled, topic"):
         Judge(Fixed(5.5), Wim(Compass()), 1.0, cosine="other")
+
+
+def test_answers_of_one_topic_have_different_controls() -> None:
+    """The n-th answer of a topic is compared with the WIM of the n-th of the next, in a circle."""
+    from rewards.wim import _others
+
+    assert _others(["a", "a", "b", "b", "c"]) == [2, 3, 4, 4, 0]
+    assert _others(["a", "b", "a", "b"]) == [1, 0, 3, 2]
+    assert _others(["a", "a", "a"]) == [1, 2, 0]

@@ -372,6 +372,14 @@ def test_one_order_is_told_of(hall: Hall) -> None:
     report = hall.run(SEATS, asked(4), prefers(seven_of_ten), swap=False)
     assert "one_order" in report.alarms
     assert {row["choice_b_first"] for row in hall.rows("matches")} == {"not_asked"}
+    assert found(report, PAIR, "first").value == 1.0, "in one order the first is always the same one"
+
+
+def test_contestants_that_change_places_are_not_taken_for_each_other(hall: Hall) -> None:
+    """Answers are on record by the letter of who gave them."""
+    hall.run(SEATS, asked(4), prefers(seven_of_ten))
+    with pytest.raises(ConfigError, match="was started with another contestants: a was .*, now"):
+        hall.run(dict(reversed(SEATS.items())), asked(4), prefers(seven_of_ten))
 
 
 def test_too_few_questions_for_what_is_seen_are_told_of(hall: Hall) -> None:

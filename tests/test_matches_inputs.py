@@ -45,6 +45,16 @@ def hall(tmp_path: Path) -> Hall:
     return Hall(tmp_path / "match")
 
 
+def test_an_id_of_another_question_is_refused(hall: Hall, tmp_path: Path) -> None:
+    """Ids recur from set to set: a row that holds its question must hold the one that is asked."""
+    rows = [row | {"question": f"Speak of number {i}."} for i, row in enumerate(answers(3))]
+    hall.run({"ann": ANN}, asked(3), prefers(seven_of_ten), answers={"old": written(tmp_path / "a", rows)})
+    rows[1]["question"] = "What is entropy?"
+    other = written(tmp_path / "b.jsonl", rows)
+    with pytest.raises(ConfigError, match="line 2: the question 'v-1' was 'What is entropy"):
+        Hall(tmp_path / "two").run({"ann": ANN}, asked(3), prefers(seven_of_ten), answers={"old": other})
+
+
 def test_answers_are_joined_by_id_in_whatever_order(tmp_path: Path) -> None:
     """Position means nothing: shuffled files give the same numbers."""
     rows = answers(20)

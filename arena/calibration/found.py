@@ -47,6 +47,8 @@ class Found:
     """Likelihoods by the id of their case, or why there are none."""
     trial: "Trial | None" = None
     check: "Check | None" = None
+    named: Sequence[Finding] = ()
+    """Whether what the judge says is missing is what was taken out."""
 
     @property
     def seed(self) -> int:
@@ -84,7 +86,7 @@ class Found:
             found += ratings.findings()
         found += self._spread()
         found += self.trial.findings() if self.trial else []
-        return [*found, *(self.check.findings() if self.check else [])]
+        return [*found, *(self.check.findings() if self.check else []), *self.named]
 
     @property
     def shown(self) -> list[Finding]:

@@ -94,6 +94,8 @@ def _told(who: str, measured: tuple[Path, Measured] | None) -> tuple[str, str]:
     if measured is None:
         return UNMEASURED, f"the judge {who} was never measured: python -m arena.judge does it"
     path, found = measured
+    if found.agreement is None:
+        return UNMEASURED, f"the judge {who} was never measured against people's labels ({path})"
     if found.better:
         return "", f"the judge {who} is better than the longest-answer judge: it {found.numbers} ({path})"
     shown = "is not shown to be" if found.better is None else "is not"

@@ -56,7 +56,7 @@ class Study:
         if ATTACKS in self.parts:
             found = replace(found, trial=self._attacked())
         if OMISSIONS in self.parts:
-            found = replace(found, check=self._cut())
+            found = replace(found, **self._cut())
         return found
 
     def items(self) -> dict[str, str]:
@@ -84,11 +84,14 @@ class Study:
             return trials.rated(JUDGE, suite, given, bench.judge.tie_margin, seed=bench.seed)
         return trials.compared(JUDGE, suite, bench.comparisons(attacks.pairs(suite), "attacks"), bench.seed)
 
-    def _cut(self) -> omissions.Check:
+    def _cut(self) -> dict[str, Any]:
         bench, items = self.bench, omissions.load(self.most, self.bench.seed)
         if bench.judge is not None:
             given = bench.verdicts(omissions.cases(items), "omissions")
-            return omissions.rated(JUDGE, items, given, bench.judge.tie_margin, bench.seed)
-        return omissions.compared(
-            JUDGE, items, bench.comparisons(omissions.pairs(items), "omissions"), bench.seed
-        )
+            check = omissions.rated(JUDGE, items, given, bench.judge.tie_margin, bench.seed)
+            if bench.judge.wim is None:
+                return {"check": check}
+            embedder = bench.judge.wim.embedder
+            return {"check": check, "named": omissions.named(JUDGE, items, given, embedder, bench.seed)}
+        given_in_pairs = bench.comparisons(omissions.pairs(items), "omissions")
+        return {"check": omissions.compared(JUDGE, items, given_in_pairs, bench.seed)}

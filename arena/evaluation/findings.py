@@ -112,7 +112,8 @@ class Report:
         )
         lines += [line for note in self.notes for line in (inline(note), "")]
         lines += table(list(self.counts), [tuple(self.counts.values())]) if self.counts else []
-        lines += ["```", *self.bars, "```", ""] if self.bars else []
+        bars = [printable(bar).replace("`", "'") for bar in self.bars]
+        lines += ["```", *bars, "```", ""] if bars else []
         lines += [*pictures(self.plots), *failures(tables.get("failures", ()))]
         lines += alarmed({name: printable(text) for name, text in self.alarms.items()})
         return "\n".join(lines)
@@ -138,7 +139,7 @@ class Report:
         if self.counts:
             yield clean("; ".join(f"{name}: {count}" for name, count in self.counts.items()))
         if self.bars:
-            yield Text("\n".join(self.bars), no_wrap=True)
+            yield Text("\n".join(map(printable, self.bars)), no_wrap=True)
         for note in self.notes:
             yield clean(note, "dim")
 
@@ -159,7 +160,7 @@ class Report:
             if before and finding.measure != before:
                 shown.add_row()
             again = finding.measure == before
-            shown.add_row("" if again else finding.measure, *map(clean, finding.cells[1:]))
+            shown.add_row("" if again else clean(finding.measure), *map(clean, finding.cells[1:]))
             before = finding.measure
         return shown
 

@@ -107,7 +107,7 @@ def _joined(
                 f"{entry.where}: {len(own)} questions here have this text, so answers need a question_id"
             )
         [question] = own
-        if entry.asked is not None and entry.asked.strip() != question.question.strip():
+        if entry.asked is not None and not _same(entry.asked, question.question):
             raise ConfigError(
                 f"{entry.where}: the question {entry.key!r} was {jsonl.brief(entry.asked)}, and is "
                 f"{jsonl.brief(question.question)} here: take the file of questions that was answered"
@@ -125,6 +125,12 @@ def _joined(
     return found, len(entries) - len(found)
 
 
+def _same(asked: str, question: str) -> bool:
+    """Whether two texts are one question; one of them may have words of a prompt around it."""
+    one, other = (" ".join(text.split()).casefold() for text in (asked, question))
+    return bool(one and other) and (one in other or other in one)
+
+
 def _of_file(path: Path) -> Iterator[_Entry]:
     for number, row in jsonl.rows(path, "file of answers"):
         where = f"{str(path)!r}, line {number}"
@@ -136,7 +142,8 @@ def _of_file(path: Path) -> Iterator[_Entry]:
             )
         texts = _texts(where, row)
         replies = tuple(Reply(text) for text in texts)
-        yield _Entry(where, str(row[column]).strip(), replies, column in TEXTS)
+        asked = next((str(row[name]) for name in TEXTS if isinstance(row.get(name), str)), None)
+        yield _Entry(where, str(row[column]).strip(), replies, column in TEXTS, asked)
 
 
 def _texts(where: str, row: jsonl.Row) -> list[str]:

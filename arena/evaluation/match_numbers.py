@@ -52,9 +52,11 @@ class Bout:
         """The score of a by one of `CONTROLS`."""
         if name == "longer":
             return (float(np.sign(self.words[0] - self.words[1])) + 1) / 2
+        one_order = "not_asked" in self.choices
         if name == "random":
-            return (seed_of(seed, "coin", self.id) & 3).bit_count() / 2
-        return SCORES["flipped"]
+            coins = seed_of(seed, "coin", self.id) & 3
+            return float(coins & 1) if one_order else coins.bit_count() / 2
+        return 1.0 if one_order else SCORES["flipped"]
 
 
 @dataclass(frozen=True)

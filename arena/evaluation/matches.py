@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from agents.base import Agent
+from agents.dialogue import letters
 from agents.errors import ConfigError
 from arena import records
 from arena.evaluation.findings import Report
@@ -80,6 +81,8 @@ class Matches:
         """
         asked = self._questions(room)
         arms = contestants(room, self.checkpoints, self.answers, asked)
+        # Answers are on record by the letter of who gave them.
+        room.scribe.run.agree("contestants", {letters(i): arm for i, arm in enumerate(arms)})
         judges = self._judges(room)
         if self.stop and len(arms) != 2:
             raise ConfigError(f"stop=true compares two contestants, found {', '.join(arms)}: leave two")

@@ -36,7 +36,7 @@ def doubts(comparison: Comparison) -> dict[str, str]:
 
 def _chance(comparison: Comparison) -> str | None:
     found = comparison.found(AGREEMENT, DECIDED)
-    if found is None or found.n < LEAST or found.low > 0.5:
+    if found is None or not found.known or found.n < LEAST or found.low > 0.5:
         return None
     one, other = (side.name for side in comparison.bench.sides)
     return (
@@ -47,7 +47,7 @@ def _chance(comparison: Comparison) -> str | None:
 
 def _control(comparison: Comparison, side: str, measure: str, words: str) -> str | None:
     found = comparison.found(measure, side)
-    if found is None or found.n < LEAST or found.low > 0:
+    if found is None or not found.known or found.n < LEAST or found.low > 0:
         return None
     return (
         f"the cosine with what is missing ({side}) exceeds that with {words} by {found.value:+.3f} (95 %: "
