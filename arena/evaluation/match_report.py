@@ -28,7 +28,8 @@ NOTES = (
 )
 RATED = (
     "Relative score: 100 times the sum of the ratings of one over that of the other, on the answers of "
-    "both that were rated (Vicuna, SelFee); answers are rated one by one, so that there is one order."
+    "both that were rated, as Vicuna and SelFee sum theirs; but answers are rated one by one here, not two "
+    "in a text, so that there is one order."
 )
 STRENGTH = (
     "Strength: logarithm, by a Bradley-Terry model with ties (Davidson 1970), all games together and "
