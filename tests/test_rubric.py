@@ -37,6 +37,8 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / "mine.txt"
 
 
+DIALOGUES = ("human_or_machine",)
+"""Rubrics of whole dialogues, which have a topic and no question."""
 PAPERS = ("critic_guide", "critic_few_shot")
 """Rubrics for a paper, which answers no question."""
 
@@ -52,7 +54,7 @@ def test_a_shipped_rubric_shows_the_judge_the_answer_and_what_it_answers(name: s
     """No placeholder is left."""
     text = asked(name, "REPLY")
     assert "REPLY" in text
-    assert "QUESTION" in text or name in PAPERS
+    assert (CASE.topic if name in DIALOGUES else "QUESTION") in text or name in PAPERS
     assert "{" not in text
 
 
