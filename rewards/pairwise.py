@@ -157,24 +157,6 @@ def parse_choice(text: str) -> str:
     return "absent"
 
 
-def flip_rate(comparisons: Sequence[Comparison]) -> float | None:
-    """Of the comparisons that prefer an answer in both orders, the share that prefers another one in each.
-
-    In [0, 1]; None where there is no such comparison.
-    """
-    decisive = [one for one in comparisons if len(one.choices) == 2 and set(one.choices) <= {"A", "B"}]
-    return sum(one.status == "flipped" for one in decisive) / len(decisive) if decisive else None
-
-
-def first_preference(comparisons: Sequence[Comparison]) -> float | None:
-    """Of the answers preferred in any order, the share that stood first: 0.5 without a bias for a place.
-
-    In [0, 1]; None where no answer was preferred.
-    """
-    preferred = [choice for one in comparisons for choice in one.choices if choice in ("A", "B")]
-    return preferred.count("A") / len(preferred) if preferred else None
-
-
 def _load(name: str) -> Rubric:
     rubric = Rubric.load(name)
     if "{other}" not in rubric.case:

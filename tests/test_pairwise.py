@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents import Agent, ConfigError, Message, Reply, Scripted
 from agents.base import Prompt
-from rewards.pairwise import CHOICES, Comparison, Pairwise, first_preference, flip_rate, parse_choice
+from rewards.pairwise import CHOICES, Comparison, Pairwise, parse_choice
 from rewards.rubric import Rubric
 from rewards.verdict import Case
 
@@ -212,7 +212,6 @@ def test_one_order_alone_is_what_a_biased_judge_is_seen_by() -> None:
     [found] = Pairwise(swap=False)(judge, [case()], [0], [RUBRIC])
     assert (found.status, found.choices) == ("about", ("A",))
     assert found.probability == pytest.approx(0.75)
-    assert flip_rate([found]) is None
 
 
 @pytest.mark.parametrize(
@@ -273,25 +272,6 @@ def test_any_text_has_one_reading(text: str) -> None:
 def test_lower_case_words_choose_nothing(text: str) -> None:
     """The article is no choice."""
     assert parse_choice(text) == "absent"
-
-
-FLIPPED = Comparison("1", "flipped", 0.5, ("A", "A"))
-AGREED = Comparison("2", "about", 1.0, ("A", "B"))
-HALF = Comparison("3", "tie", 0.75, ("A", "C"))
-UNREAD = Comparison("4", "absent", None, ("absent", "A"))
-
-
-def test_the_flip_rate_is_over_what_is_preferred_in_both_orders() -> None:
-    """One of three; ties and abstentions are not in it."""
-    assert flip_rate([FLIPPED, AGREED, AGREED, HALF, UNREAD]) == pytest.approx(1 / 3)
-    assert flip_rate([HALF, UNREAD]) is None
-
-
-def test_the_share_of_the_first_place_is_over_all_preferences() -> None:
-    """A, A, then A, B, then A, then A: five of six; without a preference there is none."""
-    assert first_preference([FLIPPED, AGREED, HALF, UNREAD]) == pytest.approx(5 / 6)
-    assert first_preference([AGREED]) == 0.5
-    assert first_preference([]) is None
 
 
 def test_a_rubric_that_shows_one_answer_alone_is_refused() -> None:

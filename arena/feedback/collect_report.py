@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from math import isfinite
+from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import fmean
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from arena.feedback.lengths import LengthBias, length_bias
 from arena.report import Row, Tables, card, failures, interval, pictures, share, table
+from arena.stats.agreement import rank_correlation
 
 NOT_ASKED = "not_asked"
 """Status of feedback that nobody was asked for, as the answer was cut at the token limit."""
@@ -220,11 +221,8 @@ def _means(rows: Sequence[Row]) -> dict[str, float]:
 
 def _spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
     """The rank correlation; None with fewer than three pairs, or where one side is always the same."""
-    from scipy.stats import spearmanr
-
-    if len(one) < 3 or len(set(one)) < 2 or len(set(other)) < 2:
-        return None
-    return float(spearmanr(one, other).statistic)
+    found = rank_correlation(one, other) if len(one) > 2 else nan
+    return None if isnan(found) else found
 
 
 def _rho(found: float | None) -> str:
