@@ -14,10 +14,12 @@ from agents import ConfigError, Scripted
 from agents.base import Prompt
 from arena.calibration import omissions
 from arena.calibration.omissions import FILLER, KEY, Check, Omission, compared, named, rated
+from arena.calibration.study import Study
 from rewards.judge import Judge
 from rewards.pairwise import Comparison, Pairwise
 from rewards.rating import Length, Random
 from rewards.verdict import Case, Verdict
+from rewards.wim import Embedder, Wim
 
 ITEMS = omissions.load()
 BY_ID = {item.id(lost): (item, lost) for item in ITEMS for lost in ("whole", KEY, FILLER)}
@@ -285,3 +287,30 @@ def test_a_broken_line_is_refused(
     monkeypatch.setattr(omissions, "_FILE", path)
     with pytest.raises(ConfigError, match=f"omissions.jsonl, line 1: {match}"):
         omissions._shipped.__wrapped__()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_measurement_says_whether_the_missing_fact_is_named(asks: bool) -> None:
+    """Where the judge is asked what is missing; a judge that only rates has no such rows."""
+
+    class Given:
+        """Stands in for the judge and its words on record."""
+
+        seed = 0
+        judge = Judge(Length(), Wim(Words()) if asks else None)
+
+        def verdicts(self, cases: object, what: str) -> dict[str, Verdict]:
+            """A judge that names what was taken out."""
+            return wims(lambda item, lost: item.sentences[item.key] if lost == KEY else "an example of it")
+
+    found = Study(Given(), parts=["omissions"], most=12)()  # type: ignore[arg-type]
+    assert len(found.named) == (3 if asks else 0)
+    assert all(row in found.findings for row in found.named)
+
+
+class Words(Embedder):
+    """Bags of words in place of a model."""
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors."""
+        return words(texts)
