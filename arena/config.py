@@ -68,6 +68,15 @@ def _judge_name() -> str:
     return f"{chosen.conf}-{chosen.get('pairwise') or chosen.get('judge')}"
 
 
+def given(schema: str) -> list[str] | None:
+    """What is set on the command line, `key=value`; None where it is not that of the command of `schema`."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized() or HydraConfig.get().job.config_name != schema:
+        return None
+    return list(HydraConfig.get().overrides.task)
+
+
 def _learner_of(conf: str) -> str | None:
     """The learner that a conf names, or the conf that it goes on from."""
     text = OmegaConf.to_container(OmegaConf.load(CONF / f"{conf}.yaml"))

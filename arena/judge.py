@@ -6,10 +6,10 @@
     python -m arena.judge judge=rating 'scores=[SCORES.jsonl]' label=coherence
     python -m arena.judge judge=rating 'parts=[labels,attacks,omissions]'
 
-The first seat of the conf judges (or `judge.agent`). Judges that read nothing stand beside it, on the same
-pairs. The run folder is runs/judge-CONF-JUDGE: README.md, results.json, a row for every verdict, and
-verdict.json, by which a run that trains on this judge knows it (`judge.gate`). The same command again
-continues a measurement that was stopped.
+The conf is one of arena.run or arena.train; its first seat judges (or `judge.agent`). Judges that read
+nothing stand beside it, on the same pairs. The run folder is runs/judge-CONF-JUDGE: README.md, results.json,
+a row for every verdict, and verdict.json, by which a run that trains on this judge knows it (`judge.gate`).
+The same command again continues a measurement that was stopped.
 """
 
 import json
@@ -167,6 +167,8 @@ def _bench(cfg: "DictConfig", files: "RunFolder", display: "Display", stop: "Sto
     from arena.scribe import Scribe
 
     judge, pairwise = instantiate(cfg.judge), instantiate(cfg.pairwise)
+    if judge is None:
+        raise ConfigError("this conf has no judge to measure: name one by judge=NAME, such as judge=rating")
     agent: Agent = judge.agent or instantiate(next(iter(cfg.agents.values())))
     return Bench(
         judge=None if pairwise else judge,

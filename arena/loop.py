@@ -215,31 +215,35 @@ def _exchanged(
     """What the judges say of each seat's drafts, and what follows from it."""
     cases = {
         seat: [
-            Case(
-                turn.id,
-                dialogue.topic,
-                table.shown(dialogue, seat),
-                turn.reply,
-                reference=table.reference(dialogue),
-            )
+            case
             for dialogue, own in zip(dialogues, drafts, strict=True)
-            for turn in own
+            for case in cases_of(table, seat, dialogue, own)
         ]
         for (seat, dialogues), drafts in zip(due.items(), drafted, strict=True)
     }
-    given = _verdicts(table, cases)
+    given = verdicts_on(table, cases)
     shares = _shares([len(own) for own in cases.values()])
     for (seat, dialogues), drafts, share in zip(due.items(), drafted, shares, strict=True):
         found = iter(given[seat])
         exchanges = [
-            _exchange(table, seat, dialogue, own, [next(found) for _ in own])
+            decided(table, seat, dialogue, own, [next(found) for _ in own])
             for dialogue, own in zip(dialogues, drafts, strict=True)
         ]
         yield Exchanged(steps[seat], seat, table.judge_of(seat)[0], tuple(exchanges), share)
 
 
-def _verdicts(table: Table, cases: Mapping[str, Sequence[Case]]) -> dict[str, list[Verdict]]:
-    """Seat -> verdicts on its cases; judges that would say the same are asked together."""
+def cases_of(table: Table, seat: str, dialogue: Dialogue, drafts: Sequence[Turn]) -> list[Case]:
+    """What a judge is given of one exchange: what the seat was shown, but for its persona, and each draft."""
+    shown, reference = table.shown(dialogue, seat), table.reference(dialogue)
+    return [Case(turn.id, dialogue.topic, shown, turn.reply, reference=reference) for turn in drafts]
+
+
+def verdicts_on(table: Table, cases: Mapping[str, Sequence[Case]]) -> dict[str, list[Verdict]]:
+    """Seat -> verdicts on its cases; judges that would say the same are asked together.
+
+    What a batch holds decides on its controls, and in the last digits on its ratings, so a batch of which
+    something is missing on record is asked for as a whole.
+    """
     judges = {seat: table.judge_of(seat)[1] for seat in cases}
     told = dict(table.judged)
     for voice in dict.fromkeys(agent.voice for agent in judges.values()):
@@ -252,21 +256,26 @@ def _verdicts(table: Table, cases: Mapping[str, Sequence[Case]]) -> dict[str, li
     return {seat: [told[case.id] for case in own] for seat, own in cases.items()}
 
 
-def _exchange(
-    table: Table, seat: str, dialogue: Dialogue, drafts: Sequence[Turn], verdicts: Sequence[Verdict]
+def decided(
+    table: Table,
+    seat: str,
+    dialogue: Dialogue,
+    drafts: Sequence[Turn],
+    verdicts: Sequence[Verdict],
+    said: Turn | None = None,
 ) -> Exchange:
-    """Choose the pair, and say the best draft aloud: a dialogue follows the improving policy."""
-    prompt = table.prompt(dialogue, seat)
+    """Choose the pair, and say the best draft aloud, for a dialogue follows the improving policy.
+
+    What was `said` already stays said, whatever the verdicts are.
+    """
+    prompt, judge = table.prompt(dialogue, seat), table.judge
     replies = [(turn.id, turn.reply) for turn in drafts]
-    preference, outcome = prefer(
-        prompt, replies, verdicts, table.judge.tie_margin, table.judge.pair_truncated
-    )
+    preference, outcome = prefer(prompt, replies, verdicts, judge.tie_margin, judge.pair_truncated)
     if len(drafts) == 1:
         outcome = "one_draft"
-    said = max(range(len(drafts)), key=lambda i: _worth(drafts[i], verdicts[i]))
-    return Exchange(
-        dialogue, tuple(drafts), tuple(verdicts), drafts[said], preference, outcome, tuple(prompt)
-    )
+    best = max(range(len(drafts)), key=lambda i: _worth(drafts[i], verdicts[i]))
+    aloud = said or drafts[best]
+    return Exchange(dialogue, tuple(drafts), tuple(verdicts), aloud, preference, outcome, tuple(prompt))
 
 
 def _worth(turn: Turn, verdict: Verdict) -> tuple[bool, bool, bool, float]:
@@ -285,7 +294,7 @@ def _performed(table: Table, dialogues: Sequence[Dialogue]) -> Iterator[Performe
             if own:
                 said = Reply("\n\n".join(own))
                 cases[seat].append(Case(f"{dialogue.id}.{seat}", dialogue.topic, (ask,), said))
-    given = _verdicts(table, {seat: own for seat, own in cases.items() if own})
+    given = verdicts_on(table, {seat: own for seat, own in cases.items() if own})
     for seat in table.seats:
         verdicts = tuple(given.get(seat, ()))
         yield Performed(seat, table.judge_of(seat)[0] if verdicts else "", verdicts)

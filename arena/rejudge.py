@@ -158,12 +158,13 @@ def rejudge(cfg: "DictConfig", conf: str, folder: Path) -> int:
 def _versus(cfg: "DictConfig", stored: "Stored", folder: Path) -> int:
     """Compare the verdicts of two folders."""
     from arena.rejudging.sides import joined
-    from arena.rejudging.stored import Stored
+    from arena.rejudging.stored import Stored, refuse_run
     from arena.rejudging.summary import report_on, show, write
     from arena.runs import find_run
 
     other = Stored(find_run(cfg.vs))
     other.check()
+    refuse_run(folder)
     bench = joined(stored, other, ("A", "B"), cfg.seed)
     about = f"Two judges of the same {len(bench.drafts)} drafts: A in {stored.path}, B in {other.path}."
     report = report_on(bench, about, cfg.second, cfg.device)

@@ -1,13 +1,12 @@
 """The run's README.md: what came of it, and the card of its tables as a data set."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from arena.alarms import mean_interval
 from arena.rundir import TABLES, RunFolder
-from arena.stats.intervals import wilson
+from arena.stats.intervals import Estimate, clustered_mean, wilson
 from rewards.scores import SCALE
 
 Row = Mapping[str, Any]
@@ -16,17 +15,21 @@ Tables = Mapping[str, Sequence[Row]]
 
 
 def report(run: RunFolder, conf: str, alarms: Mapping[str, str]) -> str:
-    """Markdown with a data set card in front; every mean with its 95 % interval and its controls."""
+    """Markdown with a data set card in front; every mean with its 95 % interval and its controls.
+
+    Intervals are clustered by topic: what is said to one topic rises and falls together.
+    """
     rows = {name: list(run.rows(name)) for name in TABLES}
+    topics = {row["dialogue"]: row["topic"] for row in rows["exchanges"]}
     drafts = [row for row in rows["verdicts"] if row["about"] == "draft"]
     with_wim = [row for row in drafts if row["wim_status"] == "ok" and row["controls"]]
     means = {
-        "rating, 1 to 10": [row["rating"] for row in drafts if row["scale"] != SCALE],
-        "reward": [row["reward"] for row in drafts],
-        "cosine with what is missing": [row["cosine"] for row in with_wim],
-        "control: with another answer's": [row["cosine_shuffled"] for row in with_wim],
-        "control: with the bare topic": [row["cosine_topic"] for row in with_wim],
-        "words in threes that the WIM repeats": [row["echo"] for row in with_wim],
+        "rating, 1 to 10": ("rating", [row for row in drafts if row["scale"] != SCALE]),
+        "reward": ("reward", drafts),
+        "cosine with what is missing": ("cosine", with_wim),
+        "control: with another answer's": ("cosine_shuffled", with_wim),
+        "control: with the bare topic": ("cosine_topic", with_wim),
+        "words in threes that the WIM repeats": ("echo", with_wim),
     }
     lines = [
         *card([name for name in TABLES if rows[name]]),
@@ -36,8 +39,8 @@ def report(run: RunFolder, conf: str, alarms: Mapping[str, str]) -> str:
         f"{len(rows['preferences'])} pairs, {len(rows['failures'])} failures.",
         "",
         *table(
-            ["judged drafts", "mean ± 95 %", "n"],
-            [(label, interval(values, 3), len(values)) for label, values in means.items() if values],
+            ["judged drafts", "mean ± 95 %", "n (topics)"],
+            [(label, *_by_topic(name, own, topics)) for label, (name, own) in means.items() if own],
         ),
         *learning(rows["metrics"]),
         *alarmed(alarms),
@@ -60,16 +63,35 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return [lines[0], "|" + "---|" * len(head), *lines[1:], ""]
 
 
-def interval(values: Sequence[float], digits: int) -> str:
-    """Mean ± half width at 95 % of one value or more."""
-    mean, half = mean_interval(values)
-    return f"{mean:.{digits}f} ± {half:.{digits}f}" if isfinite(half) else f"{mean:.{digits}f}, one value"
+def _by_topic(name: str, rows: Sequence[Row], topics: Mapping[str, str]) -> tuple[str, str]:
+    """The mean of a column, and of how many rows and topics; a dialogue without one is its own topic."""
+    clusters = [topics.get(row["dialogue"], row["dialogue"]) for row in rows]
+    return interval([row[name] for row in rows], 3, clusters), f"{len(rows)} ({len(set(clusters))})"
+
+
+def interval(values: Sequence[float], digits: int, clusters: Sequence[Hashable] | None = None) -> str:
+    """Mean ± half width at 95 % of one value or more, by `arena.stats.intervals.clustered_mean`.
+
+    Args:
+        values: (n,) what was found.
+        digits: behind the point.
+        clusters: (n,) the topic or problem of each value; None: each has its own.
+    """
+    found = _estimate(values, clusters)
+    shown, one = f"{found.value:.{digits}f}", "one value" if found.n == 1 else "all of one topic"
+    return f"{shown} ± {found.half:.{digits}f}" if isfinite(found.half) else f"{shown}, {one}"
 
 
 def _about(values: Sequence[float]) -> str:
     """Mean ± half width at 95 %, in four digits: learning rates and tokens stand in one table."""
-    mean, half = mean_interval(values)
-    return f"{mean:.4g} ± {half:.2g}" if isfinite(half) else f"{mean:.4g}"
+    found = _estimate(values, None)
+    return f"{found.value:.4g} ± {found.half:.2g}" if isfinite(found.half) else f"{found.value:.4g}"
+
+
+def _estimate(values: Sequence[float], clusters: Sequence[Hashable] | None) -> Estimate:
+    found = clustered_mean(values, range(len(values)) if clusters is None else clusters)
+    assert found is not None, "a mean needs a value"
+    return found
 
 
 def share(count: int, n: int) -> str:

@@ -85,7 +85,7 @@ def run(cfg: "DictConfig", conf: str, folder: Path) -> int:
         for seat, learner in learners.items():
             learner.attach(seats[seat], seat)
         job.warn_if_unguarded(files, display)
-        known = _standing(cfg, table, learners, display)
+        known = _standing(cfg, conf, table, learners, display)
         if not table.told:
             display.say("note", text=_forecast(cfg, seats, judge, learners))
         return _play(files, table, dialogues, learners, display, stop, cfg, conf, started, known)
@@ -174,7 +174,7 @@ def _table(cfg: "DictConfig", seats: Mapping[str, "Agent"], judge: "Judge", file
 
 
 def _standing(
-    cfg: "DictConfig", table: "Table", learners: Mapping[str, "Learner"], display: "Display"
+    cfg: "DictConfig", conf: str, table: "Table", learners: Mapping[str, "Learner"], display: "Display"
 ) -> dict[str, str]:
     """What is known of the judges of those who learn; alarms by name.
 
@@ -183,11 +183,12 @@ def _standing(
     """
     from omegaconf import OmegaConf
 
-    from arena.calibration.gate import check
+    from arena.calibration.gate import Start, check
 
     settings: Any = OmegaConf.to_container(cfg.judge)
-    judges = [table.judge_of(seat)[1] for seat in learners]
-    return check(settings, table.judge, judges, Path(cfg.runs), display)
+    judges = dict(table.judge_of(seat) for seat in learners)
+    start = Start(conf, config.given("run"), table.seats, learners, Path(cfg.runs))
+    return check(settings, table.judge, judges, start, display)
 
 
 def _print_plan(

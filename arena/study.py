@@ -4,9 +4,9 @@
     python -m arena.study scale=tiny             # the whole way in minutes; shows that it works, nothing else
     python -m arena.study scale=full only=[wim] seeds=[2] data.paths=[PROMPTS.jsonl]     # a part of a big one
 
-The folder is runs/CONF-SCALE: README.md, results.json, pictures, a run folder for each arm and seed, and what
-was measured of each seed. The same command goes on after a stop; what is done is not done again. Settings
-behind the scale go to every arm.
+The folder is runs/CONF-SCALE: README.md, results.json, pictures, a run folder for each arm and seed, and one
+for what was measured of it. The same command goes on after a stop; what is done is not done again, also when
+arms or seeds are added. Settings behind the scale go to every arm.
 """
 
 import json
@@ -47,12 +47,12 @@ class Plan:
         """The run folder of an arm."""
         return self.root / arm / f"seed-{seed}"
 
-    def measured(self, seed: int) -> Path:
-        """Where the arms of a seed are measured."""
-        return self.root / "measured" / f"seed-{seed}"
+    def measured(self, arm: str, seed: int) -> Path:
+        """Where an arm is measured; `BARE`: the checkpoint that all of a seed began with."""
+        return self.root / "measured" / arm / f"seed-{seed}"
 
     def words(self, seed: int, arm: str = "") -> list[str]:
-        """The settings of one training, or of the measuring of a seed.
+        """The settings of one training, or of a measuring.
 
         An arm with another judge has none of the settings of the conf's own, and none has the measuring's.
         """
@@ -67,23 +67,25 @@ class Plan:
 def study(cfg: "DictConfig", conf: str, folder: Path) -> int:
     """Train all arms, measure them, report; returns the exit code."""
     from arena import job
+    from arena.evaluation.room import BARE
 
     plan = _plan(cfg, conf, folder)
     chosen = [arm for arm in plan.arms if not cfg.only or arm in cfg.only]
     todo = [(arm, seed) for seed in plan.seeds for arm in chosen]
+    diverged: list[str] = []
     with job.signals() as stop:
         for number, (arm, seed) in enumerate(todo, start=1):
             _say(cfg.display, f"{arm}, seed {seed} ({number} of {len(todo)})")
-            if (code := _train(plan, arm, seed)) or stop.reason:
+            if (code := _arm(plan, arm, seed, diverged, cfg.display)) or stop.reason:
                 return code or job.STOPPED
         if cfg.only:
-            _say(cfg.display, f"trained: {', '.join(chosen)}; the report comes with a command without only")
+            _say(cfg.display, f"done: {', '.join(chosen)}; the report comes with a command without only")
             return 0
         for seed in plan.seeds:
-            _say(cfg.display, f"all arms of seed {seed} are measured")
-            if (code := _measure(plan, seed)) or stop.reason:
+            _say(cfg.display, f"what all began with, seed {seed}")
+            if (code := _measure(plan, BARE, seed)) or stop.reason:
                 return code or job.STOPPED
-    _report(cfg, plan)
+    _report(cfg, plan, diverged)
     return 0
 
 
@@ -139,39 +141,52 @@ def _composed(verb: str, words: Sequence[str]) -> "DictConfig":
         ) from error
 
 
-def _train(plan: Plan, arm: str, seed: int) -> int:
-    """Train an arm with a seed; what is trained stays as it is."""
+def _arm(plan: Plan, arm: str, seed: int, diverged: list[str], display: str) -> int:
+    """Train an arm with a seed and measure it; what is done stays as it is; returns the exit code.
+
+    One that diverges is told and left out: the others are still worth comparing.
+    """
     from arena.studying.sharing import share_first_drafts
     from arena.train.__main__ import train
+    from arena.train.errors import Diverged
 
     cfg = _composed("train", plan.words(seed, arm))
     others = [plan.folder(other, seed) for other in plan.arms if other != arm]
     share_first_drafts(plan.folder(arm, seed), config.settings(cfg), others)
-    return train(cfg, plan.trains, plan.folder(arm, seed))
+    try:
+        code = train(cfg, plan.trains, plan.folder(arm, seed))
+    except Diverged as error:
+        diverged.append(f"{arm}, seed {seed}: {error}")
+        _say(display, f"left out: {diverged[-1]}")
+        return 0
+    return code or _measure(plan, arm, seed)
 
 
-def _measure(plan: Plan, seed: int) -> int:
-    """Have all arms of a seed write to the held-out prompts, and measure what they write.
+def _measure(plan: Plan, arm: str, seed: int) -> int:
+    """Have an arm write to the held-out prompts, and measure what it writes; returns the exit code.
 
     Raises:
-        ConfigError: the arms had other prompts, weights or precision than each other.
+        ConfigError: it had other prompts, weights or precision than it is measured with.
     """
     from omegaconf import OmegaConf
 
     from arena.evaluate import evaluate
+    from arena.evaluation.room import BARE
+    from arena.runs import read_json
     from arena.studying.sharing import check_equal
 
-    folders = {arm: plan.folder(arm, seed) for arm in plan.arms}
-    check_equal(folders)
-    cfg = _composed("evaluate", plan.words(seed))
+    cfg, folder = _composed("evaluate", plan.words(seed)), plan.measured(arm, seed)
     cfg.display = "quiet" if cfg.display in ("auto", "live", "plain") else cfg.display  # the page says it all
     if cfg.judge is not None and "zeta" in cfg.judge:
         cfg.judge.zeta = 0.0  # else a text has no rating where its WIM was of no use
-    arms = {arm: str(folder) for arm, folder in folders.items()}
+    trained = {} if arm == BARE else {arm: plan.folder(arm, seed)}
+    arms = {arm: str(path) for arm, path in trained.items()}
     OmegaConf.update(cfg, "evaluation.arms", arms, merge=False)
-    if code := evaluate(cfg, plan.trains, plan.measured(seed)):
-        return code
-    check_equal({**folders, "what they are measured on": plan.measured(seed)})
+    done = read_json(folder / "run.json").get("status") == "done"
+    if not done or read_json(folder / "config.json") != config.settings(cfg):
+        if code := evaluate(cfg, plan.trains, folder):
+            return code
+    check_equal({**trained, f"what {arm} is measured on": folder})
     return 0
 
 
@@ -185,14 +200,22 @@ def _about(plan: Plan) -> list[str]:
     ]
 
 
-def _report(cfg: "DictConfig", plan: Plan) -> None:
-    """Write the page, the numbers and the pictures, and print the page."""
+def _report(cfg: "DictConfig", plan: Plan, diverged: Sequence[str]) -> None:
+    """Write the page, the numbers and the pictures, and print the page.
+
+    Raises:
+        ConfigError: the arms of a seed had other prompts, weights or precision than each other.
+    """
+    from arena.evaluation.room import BARE
     from arena.rundir import replace_text
     from arena.studying.page import page, summary
     from arena.studying.pictures import draw
     from arena.studying.read import results
+    from arena.studying.sharing import check_equal
 
-    about = _about(plan)
+    for seed in plan.seeds:
+        check_equal({arm: plan.measured(arm, seed) for arm in (BARE, *plan.arms)})
+    about = [*_about(plan), *(f"Left out: {told}" for told in diverged)]
     found = results(
         plan.conf, cfg.scale, cfg.control, cfg.drafts_of, cfg.contrasts, plan.arms, plan.seeds, plan, about
     )

@@ -1,11 +1,16 @@
 """Checkpoints that several test files share."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:  # before torch is imported: workers that all use all cores wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -9,9 +9,9 @@ from typing import Any
 from agents import Agent, Message, Reply, Scripted
 from agents.base import Prompt
 from arena.console import Quiet
-from arena.evaluation.match_questions import Question
-from arena.evaluation.match_sheets import MatchReport
-from arena.evaluation.matches import Matches
+from arena.evaluation.match.matches import Matches
+from arena.evaluation.match.questions import Question
+from arena.evaluation.match.sheets import MatchReport
 from arena.evaluation.room import Room
 from arena.problems import Problem
 from arena.rundir import opened, rows
@@ -102,7 +102,7 @@ class Hall:
     def run(
         self,
         seats: Mapping[str, Agent],
-        problems: Sequence[Problem],
+        problems: Sequence[Problem] | Callable[[], Sequence[Problem]],
         referee: Agent | None,
         judge: Judge | None = None,
         swap: bool = True,
@@ -120,7 +120,7 @@ class Hall:
                 trained=False,
                 speaker=speaker or (lambda adapter: Contestant(adapter)),
                 judge=judge,
-                records=lambda kind: (problems, []),
+                records=lambda kind: (problems() if callable(problems) else problems, []),
                 seed=0,
                 scribe=Scribe(files, Quiet(), self.stop),
             )

@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.stats.agreement import kappa, rank_correlation
+from arena.stats.agreement import flip, kappa, rank_correlation
 from arena.stats.resampling import Items
 
 NUMBERS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "turned"),
+    [("a", "b", 1.0), ("b", "b", 0.0), ("", "b", None), ("a", "", None), ("", "", None)],
+)
+def test_a_flip_takes_two_preferences(one: str, other: str, turned: float | None) -> None:
+    """A tie or an abstention of either look is neither a flip nor the lack of one."""
+    assert flip(one, other) == turned
 
 
 def test_kappa_is_computed_by_hand() -> None:

@@ -1,18 +1,52 @@
 """The command that measures a judge, and the runs that ask for what it has found."""
 
 import json
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 import planted_judges as planted
 import pytest
 from families import LLAMA
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
-from arena import judge, run
+from agents import ConfigError, Scripted
+from arena import config, judge, run
+from arena.calibration.gate import Start
+from arena.calibration.standing import APART
 from arena.rundir import rows
 from arena.train import __main__ as training
 
 PERFECT = ["judge=random", "judge.rater._target_=planted_judges.Perfect"]
+FOLDER = Path("runs/judge-smollm_duo-random")
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power fails here: rows need not wait for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+def composed(*words: str, verb: str = "calibration") -> DictConfig:
+    """The settings that a command line means."""
+    config.register()
+    with initialize_config_dir(str(config.CONF), version_base="1.3"):
+        return compose(verb, overrides=list(words))
+
+
+@pytest.fixture(scope="module")
+def perfect() -> DictConfig:
+    """The settings of `PERFECT`, composed once: the function of the command takes them."""
+    return composed(*PERFECT, "display=quiet")
+
+
+def measured(settings: DictConfig, folder: Path = FOLDER, **changed: Any) -> int:
+    """The exit code of a measurement with other settings."""
+    cfg = OmegaConf.merge(settings, changed)
+    assert isinstance(cfg, DictConfig)
+    return judge.calibrate(cfg, "smollm_duo", folder)
 
 
 def ran(*arguments: str) -> int:
@@ -23,14 +57,19 @@ def ran(*arguments: str) -> int:
     return ended.value.code
 
 
-def labelled(path: str = "p.jsonl", count: int = 12, ties: int = 2) -> str:
-    """A file of planted pairs, as an argument."""
+def labelled(path: str = "p.jsonl", count: int = 12, ties: int = 2) -> list[str]:
+    """A file of planted pairs, as the setting `pairs`."""
     told = [
         {"prompt": pair.cluster, "a": pair.first.reply.text, "b": pair.second.reply.text, "label": pair.label}
         for pair in planted.pairs(count, ties=ties)
     ]
     Path(path).write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
-    return f"pairs=[{path}]"
+    return [path]
+
+
+def argument(pairs: list[str]) -> str:
+    """The same on a command line."""
+    return f"pairs=[{','.join(pairs)}]"
 
 
 def read(path: str) -> dict[str, Any]:
@@ -41,7 +80,7 @@ def read(path: str) -> dict[str, Any]:
 
 def test_a_judge_is_measured_and_leaves_its_verdict(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A report of 80 columns, its numbers, a verdict file; again, nothing is asked anew."""
-    assert ran(*PERFECT, labelled(), "--plain") == 0
+    assert ran(*PERFECT, argument(labelled()), "--plain") == 0
     said = capsys.readouterr().out
     table = said[said.index("labelled pairs of p") :]
     shown = table[: table.index("hint")].splitlines()[:-1]
@@ -57,13 +96,15 @@ def test_a_judge_is_measured_and_leaves_its_verdict(runs: Path, capsys: pytest.C
     report = Path(folder, "README.md").read_text(encoding="utf-8")
     assert "config_name: verdicts" in report and "labelled pairs of p" in report
     before = list(rows(Path(folder, "verdicts.jsonl")))
-    assert ran(*PERFECT, labelled(), "-q") == 0
+    assert ran(*PERFECT, argument(labelled()), "-q") == 0
     assert list(rows(Path(folder, "verdicts.jsonl"))) == before and len(before) == 28
 
 
-def test_results_are_printed_for_programs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_printed_for_programs(
+    runs: Path, perfect: DictConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As one line at the end."""
-    assert ran(*PERFECT, labelled(), "--json") == 0
+    assert measured(perfect, pairs=labelled(), display="json") == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["event"] == "results" and last["counts"]["pairs"] == 14
 
@@ -71,15 +112,7 @@ def test_results_are_printed_for_programs(runs: Path, capsys: pytest.CaptureFixt
 def test_a_judge_that_compares_has_a_folder_of_its_own(runs: Path) -> None:
     """Both orders of each pair, and its comparisons on record."""
     voice = ["pairwise=choice", "judge.agent={_target_:planted_judges.Voice,rule:first}"]
-    assert (
-        ran(
-            *voice,
-            labelled(),
-            labelled("q.jsonl", 6, 0)[:-1].replace("pairs=[", "pairs=[p.jsonl,") + "]",
-            "-q",
-        )
-        == 0
-    )
+    assert ran(*voice, argument([*labelled(), *labelled("q.jsonl", 6, 0)]), "-q") == 0
     folder = "runs/judge-smollm_duo-choice"
     found = {(one["measure"], one["arm"]): one for one in read(f"{folder}/results.json")["findings"]}
     assert found["flip rate", "judge"]["found"]["value"] == 1.0
@@ -89,7 +122,7 @@ def test_a_judge_that_compares_has_a_folder_of_its_own(runs: Path) -> None:
     assert read(f"{folder}/verdict.json")["way"] == "pairwise"
 
 
-def test_ratings_attacks_and_omissions_stand_in_the_same_report(runs: Path) -> None:
+def test_ratings_attacks_and_omissions_stand_in_the_same_report(runs: Path, perfect: DictConfig) -> None:
     """Which label was taken is said, and the numbers go into the verdict."""
     row = {"prompt": "Q", "response": "good", "scores": {"overall": 4, "wit": 1}, "scale": [1, 5]}
     others = [
@@ -97,7 +130,7 @@ def test_ratings_attacks_and_omissions_stand_in_the_same_report(runs: Path) -> N
         for i in range(3)
     ]
     Path("s.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (row, *others)), encoding="utf-8")
-    assert ran(*PERFECT, "scores=[s.jsonl]", "parts=[labels,attacks,omissions]", "most=6", "-q") == 0
+    assert measured(perfect, scores=["s.jsonl"], parts=["labels", "attacks", "omissions"], most=6) == 0
     folder = "runs/judge-smollm_duo-random"
     report = Path(folder, "README.md").read_text(encoding="utf-8")
     assert "The label that is taken of each file of ratings is s: overall" in report
@@ -108,52 +141,88 @@ def test_ratings_attacks_and_omissions_stand_in_the_same_report(runs: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("changed", "told"),
     [
-        (["pairs=[none.jsonl]"], "no file 'none.jsonl'"),
-        (["limit=-1", "pairs=[p.jsonl]"], "limit is a number of pairs"),
-        (["parts=[label]", "pairs=[p.jsonl]"], "parts=['label'] are not known; allowed are labels, attacks"),
-        (["pairs=[p.jsonl,p.jsonl]"], "or one is named twice"),
+        ({"pairs": ["none.jsonl"]}, "no file 'none.jsonl'"),
+        ({"limit": -1}, "limit is a number of pairs"),
+        ({"parts": ["label"]}, "parts=['label'] are not known; allowed are labels, attacks"),
+        ({"pairs": ["p.jsonl", "p.jsonl"]}, "or one is named twice"),
         (
-            ["pairwise=choice", "pairs=[p.jsonl]", "scores=[s.jsonl]"],
+            {"pairwise": {"_target_": "rewards.pairwise.Pairwise"}, "scores": ["s.jsonl"]},
             "scores are of answers that are rated alone",
         ),
-        ([], "no labelled pairs to measure the judge on"),
+        ({"pairs": []}, "no labelled pairs to measure the judge on"),
+        ({"judge": None}, "this conf has no judge to measure: name one by judge=NAME"),
     ],
 )
-def test_what_cannot_be_measured_is_said_in_one_line(
-    runs: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    told: str,
+def test_what_cannot_be_measured_is_refused(
+    runs: Path, perfect: DictConfig, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], told: str
 ) -> None:
     """Before anybody is asked."""
     monkeypatch.delenv("ARENA_DATA", raising=False)
     labelled()
     rated = {"prompt": "Q", "response": "good", "score": 4, "scale": [1, 5]}
     Path("s.jsonl").write_text(json.dumps(rated) + "\n", encoding="utf-8")
-    assert ran(*PERFECT, *arguments) == 2
-    assert told in capsys.readouterr().err
+    with pytest.raises(ConfigError) as raised:
+        measured(perfect, **({"pairs": ["p.jsonl"]} | changed))
+    assert told in str(raised.value)
 
 
-def test_without_names_the_usual_files_are_taken(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the stream of errors, with exit code 2."""
+    assert ran(*PERFECT, "pairs=[none.jsonl]") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "no file 'none.jsonl'" in line
+
+
+def test_without_names_the_usual_files_are_taken(
+    runs: Path, perfect: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those of ARENA_DATA; and a part of conf/data is known by its name."""
     Path("pairs").mkdir()
     monkeypatch.setenv("ARENA_DATA", str(Path.cwd()))
     labelled("pairs/pandalm_human.jsonl")
     labelled("pairs/oasst_human_ranks.jsonl", 4, 0)
-    assert ran(*PERFECT, "-q") == 0
+    assert measured(perfect) == 0
     assert read("runs/judge-smollm_duo-random/verdict.json")["sets"] == {"pandalm_human": 14}
-    assert ran(*PERFECT, "pairs=[oasst]", "-q", "hydra.run.dir=runs/judge-named") == 0
+    assert measured(perfect, Path("runs/judge-named"), pairs=["oasst"]) == 0
     assert read("runs/judge-named/verdict.json")["sets"] == {"oasst_human_ranks": 4}
 
 
-def test_changed_files_do_not_continue_a_measurement(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_files_do_not_continue_a_measurement(runs: Path, perfect: DictConfig) -> None:
     """What is on record was said of others."""
-    assert ran(*PERFECT, labelled(), "-q") == 0
-    assert ran(*PERFECT, labelled(count=10), "-q") == 2
-    assert "was started with another items" in capsys.readouterr().err
+    assert measured(perfect, pairs=labelled()) == 0
+    with pytest.raises(ConfigError, match="was started with another items"):
+        measured(perfect, pairs=labelled(count=10))
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "seat"),
+    [
+        ("run", ["conf=zeta_sweep", "judge=rating", "judge.tie_margin=0.3", "precision=fp32"], ""),
+        ("run", ["conf=smollm_vs_qwen", "agents.qwen.checkpoint=mine", "turns=2"], "qwen"),
+        ("train", ["conf=sentiment_ppo", "train.lr=0.1", "judge.agent.adapter=mine", "runs=there"], ""),
+    ],
+)
+def test_the_command_that_a_run_names_measures_the_judge_of_that_run(
+    verb: str, words: list[str], seat: str
+) -> None:
+    """The same settings of the judge, and the same agent, to the last one."""
+    run = composed(*words, verb=verb)
+    seats = {name: Scripted([""]) for name in run.agents}
+    conf = words[0].removeprefix("conf=")
+    command = shlex.split(Start(conf, words[1:], seats, [], Path(run.runs)).measuring(seat))
+    assert command[:3] == ["python", "-m", "arena.judge"]
+    judged = composed(*(word for word in command[3:] if not word.startswith("hydra.")))
+    for cfg in (run, judged):
+        OmegaConf.resolve(cfg)
+    for key in set(run.judge) - set(APART):
+        assert run.judge[key] == judged.judge[key], key
+    own = run.judge.agent or run.agents[seat or next(iter(run.agents))]
+    found = judged.judge.agent or next(iter(judged.agents.values()))
+    assert {key: own[key] for key in own if key != "system"} == {
+        key: found[key] for key in found if key != "system"
+    }
 
 
 @pytest.mark.slow
@@ -179,11 +248,12 @@ def test_training_says_what_is_known_of_its_judge(
         return int(str(ended.value.code)), told.out + told.err
 
     code, said = begun(run.main, *agents, *quick, *small, "--plain")
-    assert code == 0 and "was never measured: python -m arena.judge" in said
+    assert code == 0 and "was never measured: python -m arena.judge conf=smollm_duo" in said
+    named = said.partition("was never measured: python -m arena.judge ")[2].partition(" does it")[0]
     code, said = begun(run.main, *agents, *quick, *small, "judge.gate=require", "hydra.run.dir=runs/refused")
     assert code == 2 and "judge.gate=require" in said
     assert not list(rows(Path("runs/refused/turns.jsonl")))
-    assert begun(judge.main, *agents, *quick, labelled(), "-q")[0] == 0
+    assert begun(judge.main, *shlex.split(named), argument(labelled()), "-q")[0] == 0
     code, said = begun(run.main, *agents, *quick, *small, "hydra.run.dir=runs/known", "--plain")
     assert code == 0 and "ALARM     judge_not_better" in said, said
     assert "**judge_not_better**" in Path("runs/known/README.md").read_text(encoding="utf-8")

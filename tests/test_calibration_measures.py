@@ -1,5 +1,6 @@
 """What a judge's rulings come to: every planted bias is found, and none where there is none."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ def measured(
         found = Study(bench, pairs)()
     by_name = {(one.measure, one.arm): one for one in found.findings}
     return found, found.measured({}), lambda measure, arm: by_name[measure, arm]
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power fails here: rows need not wait for the disk, which takes most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 def value(finding: Finding) -> float:
@@ -136,6 +143,18 @@ def test_abstentions_are_counted_with_their_reason_and_are_no_ties(tmp_path: Pat
     }  # fmt: skip
     failures = list(rows(tmp_path / "failures.jsonl"))
     assert {row["what"] for row in failures} == {"rating_absent"} and len(failures) == 40
+
+
+def test_silence_on_what_is_hard_is_no_way_to_be_better(tmp_path: Path) -> None:
+    """The judge dares half of the pairs and is right on them, the longer answer on three of four of all."""
+    pairs = [
+        planted.pair(n, "ab"[n % 2], (9, 4) if (n % 2 == 0) == (n % 8 > 1) else (4, 9)) for n in range(64)
+    ]
+    _, verdict, of = measured(tmp_path, pairs, planted.Half())
+    assert value(of("agreement", "judge")) == 1.0
+    assert value(of("agreement, all pairs", "judge")) == 0.75 == value(of("agreement, all pairs", "longer"))
+    assert verdict.agreement is not None and (verdict.agreement.value, verdict.agreement.n) == (0.75, 64)
+    assert verdict.better is None and "it abstained on 50.0%, which counts half" in verdict.statement
 
 
 def test_a_judge_that_mostly_abstains_raises_an_alarm(tmp_path: Path) -> None:
@@ -306,3 +325,14 @@ def test_the_usual_judge_of_length_is_found_out(tmp_path: Path) -> None:
     _, verdict, of = measured(tmp_path, planted.pairs(30, 0.4), Length())
     assert verdict.less_longer is not None and verdict.less_longer.value == 0.0 and verdict.better is None
     assert value(of("agreement", "judge")) == value(of("agreement", "longer"))
+
+
+def test_a_judge_of_length_gains_nothing_by_its_margin(tmp_path: Path) -> None:
+    """Where lengths are close people like the shorter answer: ties gain half a point on every such pair."""
+    close = [planted.pair(number, "ab"[number % 2], ((9, 10), (10, 9))[number % 2]) for number in range(40)]
+    far = [planted.pair(40 + number, "a", (30, 5)) for number in range(40)]
+    found, verdict, _ = measured(tmp_path, [*close, *far], Length(), tie_margin=0.03)
+    assert found.whole.less_longer is not None and found.whole.less_longer.value == 0.25
+    assert found.whole.less_longer.sign == 1
+    assert verdict.less_longer_tied is not None and verdict.less_longer_tied.value == 0.0
+    assert verdict.better is None

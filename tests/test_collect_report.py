@@ -181,7 +181,7 @@ def test_difficulty_is_told_in_nats_by_seat_and_group() -> None:
         problems=[problem(0, "easy", ""), problem(1, "easy", "")],
         difficulties=[answer(0, "ada", 1.0, 5), answer(1, "ada", 2.0, 5), answer(0, "bob", 3.0, 5)],
     )
-    assert "| ada | easy | 1.500 ± 0.980 | 1.000 to 2.000 | 2 |" in text
+    assert "| ada | easy | 1.500 ± 6.353 | 1.000 to 2.000 | 2 |" in text
     assert "| bob | easy | 3.000, one value | 3.000 to 3.000 | 1 |" in text
     assert "It does not say how hard the problem is for people" in text
 

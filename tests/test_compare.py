@@ -143,6 +143,11 @@ def test_a_folder_of_runs_means_all_of_them(runs: Path, capsys: Out) -> None:
     found = parsed(capsys, "sweep")
     assert [each["seeds"] for each in found["arms"]] == [[0, 1], [0, 1]]
     assert "has 2 seeds, which are few" in found["comparisons"][0]["warnings"]["few_seeds_A"]
+    assert "one_seed" not in found["comparisons"][0]["warnings"]
+    rows = {row["measure"]: row for row in found["comparisons"][0]["rows"]}
+    assert (rows["words"]["difference"]["clusters"], rows["words"]["these_seeds"]["clusters"]) == (2, 12)
+    text = shown(capsys, "sweep")
+    assert "these seeds" in text and max(map(len, text.splitlines())) <= 80
 
 
 def test_unpaired_data_is_never_compared_in_silence(runs: Path, capsys: Out) -> None:
@@ -163,14 +168,15 @@ def test_unpaired_data_is_never_compared_in_silence(runs: Path, capsys: Out) -> 
     [
         (Planted(words=40, noise=1), "length_moved", r"B are 7\d% longer \(\+19\.\d to \+20\.\d words\)"),
         (Planted(truncated=0.6), "truncated_B", "of the drafts of B were cut"),
-        (Planted(outcome="tie"), "undecided_B", "100% of what B's judge saw ended in a tie"),
+        (Planted(outcome="tie"), "ties_B", "100% of B's comparisons ended in a tie"),
+        (Planted(abstained=12), "abstained_B", "B's judge gave no verdict on 25% of what it saw"),
         (Planted(info={"status": "stopped"}), "not_done_B", r"r1 is not done \(stopped\)"),
         (Planted(info={"status": "done", "alarms": {"x": "it is flat"}}), "alarm_B_x", "it is flat"),
         (Planted(identity={"lab/tiny": "sha 2"}), "weights_differ", "lab/tiny"),
         (Planted(settings={"judge.zeta": 0.0}), "judges_differ", "two scales"),
         (Planted(scale=lambda n: "rating" if n else "rating+wim"), "scales_differ_reward", "44 pairs"),
         (Planted(turns=1), "left_out", r"of A 24 of 48 \(24 a turn that the other side lacks\)"),
-        (Planted(noise=1), "one_seed", "do not say what another seed would give"),
+        (Planted(noise=1), "one_seed", "do not say what another seed would give: another"),
         (Planted(effect=0.001, noise=5), "undecided_reward", r"reward: The difference of .* more to see"),
     ],
 )  # fmt: skip
@@ -242,26 +248,79 @@ def test_runs_of_two_kinds_have_nothing_to_compare(runs: Path, capsys: Out) -> N
 
 
 def test_arms_of_an_evaluation_are_compared_with_their_like(runs: Path, capsys: Out) -> None:
-    """Two writers answer in one turn, by letters; prompts are known by the digest of their list."""
-    for name, trained in (("one", "king"), ("two", "queen")):
+    """Two writers answer in one turn; prompts are known by the digest of their list.
+
+    They are joined by their names, wherever they stand; one of each side that has no namesake are a pair.
+    """
+    for name, seats in (
+        ("one", (("a", "untrained", 0), ("b", "king", 4))),
+        ("two", (("a", "queen", 5), ("b", "untrained", 0))),
+    ):
         made = [
             turn_row(
                 Turn(f"d{i:04d}.00{letter}", "", who, Reply("word " * (5 + i + extra)), kind="answer"),
                 step=0, model="tiny", seed=0,
             )
             for i in range(8)
-            for letter, who, extra in (("a", "untrained", 0), ("b", trained, len(trained)))
+            for letter, who, extra in seats
         ]  # fmt: skip
         (runs / name).mkdir(parents=True)
         (runs / name / "turns.jsonl").write_bytes(b"".join(map(line, made)))
         (runs / name / "run.json").write_text('{"status": "done"}')
         (runs / name / "records.json").write_text('{"held out": "8 records, abc"}')
     found = parsed(capsys, "one", "two", "--metrics", "words")
-    assert [arm["within"]["b"] for arm in found["arms"]] == ["king", "queen"]
+    assert [arm["contestants"] for arm in found["arms"]] == [["untrained", "king"], ["queen", "untrained"]]
     rows = {row["part"]: row["difference"]["value"] for row in found["comparisons"][0]["rows"]}
-    assert rows == {"a": 0, "b": 1}
+    assert rows == {"untrained": 0, "king / queen": 1}
     (runs / "two" / "records.json").write_text('{"held out": "8 records, def"}')
     assert "their topics or prompts are others" in refused(capsys, "one", "two", code=1)
+
+
+def match(folder: Path, seats: Sequence[str], won: Sequence[str], judge: str = "judge") -> None:
+    """A match of two on as many questions as there are outcomes, with `won` the winner, a tie or a reason."""
+    turns, rows = [], []
+    for i, outcome in enumerate(won):
+        ids = [f"d{i:04d}.00{letter}" for letter in "ab"]
+        turns += [
+            turn_row(Turn(id, "", who, Reply(f"answer {i}"), kind="answer"), step=0, model=who, seed=0)
+            for id, who in zip(ids, seats, strict=True)
+        ]
+        status = "ab"[seats.index(outcome)] if outcome in seats else outcome
+        rows.append(
+            {
+                "id": "|".join(ids), "dialogue": f"d{i:04d}", "question": f"q{i}", "turn": 0,
+                "a": seats[0], "b": seats[1], "judge": judge, "status": status,
+            }
+        )  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / "turns.jsonl").write_bytes(b"".join(map(line, turns)))
+    (folder / "matches.jsonl").write_bytes(b"".join(map(line, rows)))
+    problems = [{"prompt": [{"role": "user", "content": f"Question {i}?"}]} for i in range(len(won))]
+    (folder / "problems.json").write_text(json.dumps(problems))
+    (folder / "run.json").write_text('{"status": "done"}')
+
+
+def test_two_matches_are_compared_by_who_met_whom(runs: Path, capsys: Out) -> None:
+    """The win-rate of the same contestant, whichever letter it has; abstentions are no ties."""
+    match(runs / "one", ("plain", "expert"), ["expert"] * 6 + ["plain"] * 6)
+    match(runs / "two", ("expert", "plain"), ["expert"] * 9 + ["tie", "flipped", "unreadable"])
+    found = parsed(capsys, "one", "two")["comparisons"][0]
+    kept = {row["measure"]: row for row in found["rows"] if row["part"] == "expert : plain"}
+    assert (kept["win-rate"]["a"]["value"], kept["win-rate"]["difference"]["n"]) == (6 / 11, 11)
+    assert kept["win-rate"]["b"]["value"] == pytest.approx(10 / 11)
+    assert kept["abstained"]["b"]["value"] == pytest.approx(1 / 12)
+    assert kept["ties"]["b"]["value"] == kept["flips"]["b"]["value"] == pytest.approx(1 / 11)
+
+
+def test_matches_of_two_judges_are_not_compared(runs: Path, capsys: Out) -> None:
+    """What one prefers is not what the other prefers; ties of each are told."""
+    match(runs / "one", ("plain", "expert"), ["expert"] * 12)
+    match(runs / "two", ("plain", "expert"), ["expert"] * 12, judge="another")
+    found = parsed(capsys, "one", "two")["comparisons"][0]
+    assert found["not_compared"]["win-rate (expert : plain)"] == "judges differ: A judge, B another"
+    assert "judges_differ" in found["warnings"]
+    Planted().write(runs / "three")
+    assert "their topics or prompts are others" in refused(capsys, "one", "three", code=1)
 
 
 def test_runs_of_the_loop_are_compared(runs: Path, capsys: Out) -> None:

@@ -87,6 +87,28 @@ def test_without_pairs_few_intervals_say_otherwise() -> None:
     assert 0.02 * 400 <= false <= 0.08 * 400
 
 
+def test_what_seeds_do_is_not_taken_for_an_effect() -> None:
+    """Trainings that differ by chance alone: over topics it looks like an effect, over seeds it does not."""
+    random, over_topics, over_seeds = np.random.default_rng(3), 0, 0
+    for _ in range(200):
+        sides = [
+            Column(
+                MEASURES["reward"],
+                values={
+                    Place(f"t{topic}", seed, 0): float(level + random.normal(0, 0.3))
+                    for seed, level in enumerate(random.normal(size=5))
+                    for topic in range(12)
+                },
+            )
+            for _ in range(2)
+        ]
+        found = difference(*sides, paired=True)
+        assert found is not None and found.these_seeds is not None
+        over_topics += found.these_seeds.sign != 0
+        over_seeds += found.difference.sign != 0
+    assert over_seeds <= 0.1 * 200 < 0.5 * 200 < over_topics
+
+
 def test_dialogue_numbers_mean_nothing(tmp_path: Path) -> None:
     """A run whose topics came in another order gives the same differences."""
     other = Planted(effect=0.1, noise=1)
@@ -202,7 +224,7 @@ def test_losses_of_two_kinds_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_seeds_of_one_conf_are_one_arm(tmp_path: Path) -> None:
-    """Topics are clusters, whichever seed; updates are clustered by seed."""
+    """Intervals are over seeds, of updates too; beside them those over topics, of these very seeds."""
     planted = [
         Planted(effect=effect, seed=seed, noise=noise, settings={"agents.ada.system": f"{effect}"})
         for noise, effect in enumerate((0.0, 0.2))
@@ -212,7 +234,10 @@ def test_seeds_of_one_conf_are_one_arm(tmp_path: Path) -> None:
     first, second = arms(runs)
     assert [first.seeds, second.seeds] == [[0, 1, 2]] * 2
     found = compare(first, second, ALL)
-    assert (row(found, "reward").difference.n, row(found, "reward").clusters) == (144, 12)
+    assert (row(found, "reward").difference.n, row(found, "reward").clusters) == (144, 3)
+    these = row(found, "reward").these_seeds
+    assert these is not None and (these.n, these.clusters) == (144, 12)
+    assert these.value == pytest.approx(row(found, "reward").difference.value)
     assert (row(found, "margin").difference.n, row(found, "margin").clusters) == (6, 3)
 
 

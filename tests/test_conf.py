@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents import Agent, ConfigError
 from agents.contrastive import Contrastive
 from agents.decoding import Sampling
+from arena import run
 from arena.config import CONF, check_names, confs, explain, read_text, register, settings, unknown, verb_of
 from arena.corpus.reading import Corpus
 from arena.train.online_dpo import OnlineDPO
@@ -270,13 +271,28 @@ def ran(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_mistake_is_answered_in_one_line_and_with_exit_code_2(
-    arguments: str, told: str, tmp_path: Path
+    arguments: str,
+    told: str,
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What was found, and what is allowed; no traceback, nothing on standard output."""
-    done = ran(tmp_path, *arguments.split())
-    assert done.stderr.startswith("error: ")
-    assert told in done.stderr
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["arena.run"])
+    with pytest.raises(SystemExit) as ended:
+        run.main(arguments.split())
+    done = capsys.readouterr()
+    assert done.err.startswith("error: ")
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert (done.out, ended.value.code) == ("", 2)
+
+
+@pytest.mark.parametrize("arguments", ["conf=mixtral_vs_lama", "judge.zeta=2"])
+def test_a_process_says_no_more_than_that(arguments: str, tmp_path: Path) -> None:
+    """Nor do the libraries that it loads."""
+    done = ran(tmp_path, arguments)
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert (done.stdout, done.returncode) == ("", 2)
 
 

@@ -15,17 +15,17 @@ from example_run import Example, add_draft
 from families import LLAMA, WORDS, Family
 from numpy.typing import NDArray
 
-from agents import Agent, ConfigError, Scripted
+from agents import Agent, ConfigError, Reply, Scripted
 from agents.base import Prompt
 from agents.errors import Unavailable
 from arena import evaluate
 from arena.console import Quiet
-from arena.evaluation.dialogue_likeness import Asked, Likeness, parse_who
-from arena.evaluation.dialogue_measures import agreement, of_words
-from arena.evaluation.dialogue_numbers import Line as Measured
-from arena.evaluation.dialogue_numbers import known, slopes
-from arena.evaluation.dialogue_reading import Spoken, Talk, read_people, read_runs
-from arena.evaluation.dialogues import Dialogues, by_turn
+from arena.evaluation.dialogue.arms import Line as Measured
+from arena.evaluation.dialogue.arms import known, slopes
+from arena.evaluation.dialogue.dialogues import Dialogues, by_turn
+from arena.evaluation.dialogue.likeness import Asked, Likeness, parse_who
+from arena.evaluation.dialogue.measures import agreement, of_words
+from arena.evaluation.dialogue.reading import Key, Spoken, Talk, read_people, read_runs
 from arena.evaluation.findings import Report
 from arena.evaluation.room import Room
 from arena.rundir import opened
@@ -115,7 +115,7 @@ def found(report: Report, measure: str, arm: str) -> Interval:
 def talk(*turns: str, speakers: str = "ab", topic: str = "glaciers") -> Talk:
     """A dialogue of speakers who take turns."""
     spoken = [Spoken(f"d.{i:02d}", speakers[i % len(speakers)], i, text) for i, text in enumerate(turns)]
-    return Talk("run", "d", "d", topic, tuple(spoken))
+    return Talk("run", "d", Key(topic, "0"), topic, tuple(spoken))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_drifting_dialogue_is_found(tmp_path: Path) -> None:
 def test_the_slope_does_not_come_from_the_levels_of_dialogues() -> None:
     """Long dialogues that are far from their topic make no drift."""
     near = [Measured(talk("a", "b"), Spoken("x", "a", i, ""), {"cosine_topic": 0.9}) for i in range(2)]
-    far_talk = Talk("run", "e", "e", "t", talk("a", "b").turns)
+    far_talk = Talk("run", "e", Key("t", "0"), "t", talk("a", "b").turns)
     far = [Measured(far_talk, Spoken("x", "a", i, ""), {"cosine_topic": 0.1}) for i in range(9)]
     slope = known(slopes([*near, *far], "cosine_topic"))
     assert slope is not None and slope.value == pytest.approx(0.0)
@@ -234,12 +234,12 @@ def test_the_slope_does_not_come_from_the_levels_of_dialogues() -> None:
 
 def test_the_interval_is_of_dialogues_and_not_of_turns() -> None:
     """Ten times the turns in the same dialogues leave it as it is."""
-    parts = {f"d{i}": (float(i), 4.0) for i in range(6)}
+    parts = {Key(f"d{i}", "0"): (float(i), 4.0) for i in range(6)}
     more = {key: (10 * total, 10 * count) for key, (total, count) in parts.items()}
     one, ten = known(parts), known(more)
     assert one is not None and ten is not None
     assert (one.low, one.high, one.clusters) == pytest.approx((ten.low, ten.high, ten.clusters))
-    alone = known({"d0": (1.0, 2.0)})
+    alone = known({Key("d0", "0"): (1.0, 2.0)})
     assert alone is not None and not alone.known
 
 
@@ -272,15 +272,68 @@ def test_likeness_is_what_the_judge_says_beyond_its_habit(tmp_path: Path) -> Non
 
 
 def test_a_judge_who_follows_the_dialogue_is_not_blind(tmp_path: Path) -> None:
-    """It likes the order in which it was said."""
+    """It likes the order in which it was said, of twelve topics; the same word on six may be chance."""
 
     def follows(conversation: str) -> float:
         numbers = [int(n) for n in re.findall(r": Number(\d+)", conversation)]
         return 0.9 if numbers == sorted(numbers) else 0.3
 
-    report = measured(tmp_path / "out", run(tmp_path / "duo"), judge=Likeness(Judge(follows)))
+    twelve = run(tmp_path / "duo", topics=[*TOPICS, *(f"more {topic}" for topic in TOPICS)])
+    report = measured(tmp_path / "out", twelve, judge=Likeness(Judge(follows)))
     assert found(report, "... less shuffled", "ada").value > 0.3
     assert "judge_blind" not in report.alarms
+
+
+def test_a_judge_that_was_not_tested_is_not_called_blind(tmp_path: Path) -> None:
+    """One topic gives no interval, and says nothing about the order of turns."""
+    one = run(tmp_path / "duo", topics=TOPICS[:1])
+    report = measured(tmp_path / "out", one, judge=Likeness(Judge(human)))
+    assert "judge_blind" not in report.alarms
+    assert "too few topics" in report.alarms["order_unknown"]
+
+
+def test_a_judge_that_sits_at_the_table_is_named(tmp_path: Path) -> None:
+    """By the name of the weights that spoke; another judge is none of them."""
+    duo = run(tmp_path / "duo")
+    own = Judge(human)
+    own.name = "scripted"  # type: ignore[misc]
+    report = measured(tmp_path / "out", duo, judge=Likeness(own))
+    assert report.alarms["self_judging"].startswith("bob, ada and the judge have the same weights, scripted")
+    other = measured(tmp_path / "out1", duo, judge=Likeness(Judge(human)))
+    assert "self_judging" not in other.alarms
+
+
+def test_a_judge_without_people_is_not_measured(tmp_path: Path) -> None:
+    """Whether it tells people from models takes people; few of them may not show it."""
+    duo = run(tmp_path / "duo")
+    report = measured(tmp_path / "out", duo, judge=Likeness(Judge(human)))
+    assert "evaluation.people" in report.alarms["judge_unmeasured"]
+
+    def likes(people: float) -> Judge:
+        return Judge(lambda told: people if "I like the thing" in told else 0.2)
+
+    beside = {"people": [people(tmp_path / "people.jsonl")], "people_most": 3}
+    report = measured(tmp_path / "out1", duo, judge=Likeness(likes(0.25)), **beside)
+    assert "judge_unsure" in report.alarms
+    assert not {"judge_unmeasured", "judge_fooled"} & set(report.alarms)
+    many = {**beside, "people_most": 30}
+    report = measured(tmp_path / "out2", duo, judge=Likeness(likes(0.99)), **many)
+    assert not {"judge_unmeasured", "judge_fooled", "judge_unsure"} & set(report.alarms)
+
+
+def test_dialogues_of_one_topic_are_one_cluster(tmp_path: Path) -> None:
+    """Other dialogues, by another seed say, on the same topics are no new topics."""
+    report = measured(tmp_path / "out", run(tmp_path / "duo", ada=same, topics=[*TOPICS, *TOPICS]))
+    assert found(report, "repeats the other", "bob").clusters == len(TOPICS)
+    assert found(report, "distinct-2", "ada").clusters == len(TOPICS)
+
+
+def test_topics_that_are_alike_leave_an_interval() -> None:
+    """Nobody knows from six topics that something never happens, nor how often exactly it does."""
+    never = known({Key(f"t{i}", "0"): (0.0, 4.0) for i in range(6)}, (0.0, 1.0))
+    assert never is not None and (never.value, never.low) == (0.0, 0.0) and never.high > 0.2
+    anything = known({Key(f"t{i}", "0"): (1.0, 4.0) for i in range(6)})
+    assert anything is not None and not anything.known
 
 
 def test_what_is_judged_is_data() -> None:
@@ -372,6 +425,42 @@ def test_a_judge_may_write(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable):
         measured(tmp_path / "out2", duo, judge=Likeness(Gone(["x"])))
+
+
+class Dying(Scripted):
+    """Replies `alive` times; after that it is out of reach, and asked for no more after five misses."""
+
+    def __init__(self, alive: int) -> None:
+        """Take how long it lives."""
+        super().__init__(["B is a human"])
+        self.alive = alive
+
+    def outcomes(self, prompts: Sequence[Prompt], **settings: Any) -> list[Reply | Unavailable]:
+        """As an endpoint that goes down does it."""
+        living = min(self.alive, len(prompts))
+        self.alive -= living
+        said: list[Reply | Unavailable] = [Reply("B is a human") for _ in range(living)]
+        return said + [Unavailable("connection refused")] * (len(prompts) - living)
+
+
+@pytest.mark.parametrize("alive", [1, 10, 30, 32, 33, 35])
+def test_what_a_dead_judge_was_not_asked_is_asked_later(alive: int, tmp_path: Path) -> None:
+    """It is no abstention: 36 questions, of which another judge later answers the rest."""
+    duo, out = run(tmp_path / "duo"), tmp_path / "out"
+    asked = 3 * 2 * len(TOPICS)
+    try:
+        first = measured(out, duo, judge=Likeness(Dying(alive)))
+    except Unavailable:
+        assert asked - alive >= 5
+    else:
+        assert asked - alive < 5
+        assert (first.counts["abstained"], first.counts["without a reply yet"]) == (0, asked - alive)
+    assert len((out / "likeness.jsonl").read_text().splitlines()) == alive
+    again = measured(out, duo, judge=Likeness(Dying(1000)))
+    assert again.counts["abstained"] == 0 and "without a reply yet" not in again.counts
+    assert len((out / "likeness.jsonl").read_text().splitlines()) == asked
+    whole = measured(tmp_path / "whole", duo, judge=Likeness(Dying(1000)))
+    assert again.results == whole.results
 
 
 def test_runs_are_compared_on_the_same_topics(tmp_path: Path) -> None:

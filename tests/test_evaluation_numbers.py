@@ -1,4 +1,4 @@
-"""The measures of evaluations, as arithmetic, and intervals of items that come in clusters."""
+"""The measures of evaluations, as arithmetic."""
 
 import math
 from collections.abc import Callable
@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from arena.evaluation import accuracy, diversity
 from arena.evaluation.overlap import rouge
-from arena.stats.agreement import rank_correlation
-from arena.stats.resampling import RESAMPLES, Items, mean_of
 
 PREDICTED, TRUE = [6.0, 4.0], [4.0, 4.0]
 
@@ -88,84 +86,6 @@ def test_rouge_is_computed_by_hand() -> None:
     assert found["rouge1"] == pytest.approx([2 * (3 / 3) * (3 / 4) / (3 / 3 + 3 / 4)])
     assert found["rouge2"] == pytest.approx([2 * (2 / 2) * (2 / 3) / (2 / 2 + 2 / 3)])
     assert found["rougeL"] == found["rouge1"]
-
-
-def test_a_bootstrap_interval_is_near_the_normal_one_where_items_are_many() -> None:
-    """400 numbers of spread 1: 1.96 / 20 on either side."""
-    values = np.random.default_rng(3).normal(5.0, 1.0, 400)
-    found = Items(range(400)).bootstrap(mean_of(values.tolist()))
-    assert found is not None and found.known
-    half = 1.96 * float(values.std()) / 20
-    assert found.value == pytest.approx(values.mean())
-    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.02)
-
-
-def test_copies_of_an_item_do_not_make_its_interval_narrower() -> None:
-    """Four reviews of one paper that all say the same are one."""
-    values = np.random.default_rng(3).normal(5.0, 1.0, 40)
-    one = Items(range(40), seed=1).bootstrap(mean_of(values.tolist()))
-    four = Items(np.repeat(range(40), 4).tolist(), seed=1).bootstrap(mean_of(np.repeat(values, 4).tolist()))
-    assert one is not None and four is not None
-    assert (four.low, four.high) == pytest.approx((one.low, one.high))
-    assert (four.n, four.clusters) == (160, 40)
-
-
-def test_a_difference_on_the_same_draws_has_no_interval_where_it_is_constant() -> None:
-    """Two columns that differ by 1 everywhere: what is common cancels."""
-    base = np.random.default_rng(3).normal(0.0, 10.0, 30)
-    one, other = mean_of((base + 1).tolist()), mean_of(base.tolist())
-    found = Items(range(30)).bootstrap(lambda places: one(places) - other(places))
-    assert found is not None
-    assert (found.value, found.low, found.high) == pytest.approx((1.0, 1.0, 1.0))
-    assert found.sign == 1
-
-
-def test_equal_seeds_draw_equally_and_others_otherwise() -> None:
-    """So that a report can be made again."""
-    clusters = list(range(9))
-    draws = [Items(clusters, seed).draws for seed in (0, 0, 1)]
-    assert len(draws[0]) == RESAMPLES
-    assert all((a == b).all() for a, b in zip(draws[0], draws[1], strict=True))
-    assert not all((a == b).all() for a, b in zip(draws[0], draws[2], strict=True))
-
-
-def test_one_cluster_or_none_tells_nothing() -> None:
-    """The value stands, its interval is not known; without items there is no value."""
-    found = Items(["a", "a"]).bootstrap(mean_of([1.0, 3.0]))
-    assert found is not None and (found.value, found.known, found.sign) == (2.0, False, 0)
-    assert found.numbers() == {"value": 2.0, "low": None, "high": None, "n": 2, "clusters": 1}
-    assert Items([]).bootstrap(mean_of([])) is None
-    assert Items([]).jackknife(mean_of([])) is None
-
-
-def test_what_is_not_defined_in_some_draws_has_no_interval() -> None:
-    """A rank correlation of draws that are all one item."""
-    x, y = np.array([1.0, 2.0]), np.array([2.0, 1.0])
-    found = Items([0, 1]).bootstrap(lambda places: rank_correlation(x[places], y[places]))
-    assert found is not None and found.value == pytest.approx(-1.0) and not found.known
-
-
-def test_a_jackknife_of_a_mean_is_students_interval() -> None:
-    """scipy's, of five numbers."""
-    from scipy.stats import t
-
-    values = [1.0, 2.0, 4.0, 8.0, 16.0]
-    found = Items(range(5)).jackknife(mean_of(values))
-    low, high = t.interval(0.95, 4, loc=np.mean(values), scale=np.std(values, ddof=1) / math.sqrt(5))
-    assert found is not None and (found.low, found.high) == pytest.approx((low, high))
-
-
-def test_a_jackknife_repeats_no_text() -> None:
-    """All texts are different, so distinct-1 is 1 whatever is left out; a bootstrap would find copies."""
-    texts = [[f"w{i}"] for i in range(10)]
-    items = Items(range(10))
-
-    def of(places: np.ndarray) -> float:
-        return diversity.distinct([texts[i] for i in places], 1)
-
-    left_out, drawn = items.jackknife(of), items.bootstrap(of)
-    assert left_out is not None and (left_out.low, left_out.high) == (1.0, 1.0)
-    assert drawn is not None and drawn.high < 1.0
 
 
 @settings(deadline=None, max_examples=50)

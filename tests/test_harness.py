@@ -17,8 +17,9 @@ from agents.local import Local
 from arena import evaluate
 from arena.console import Quiet
 from arena.evaluation.findings import Report
-from arena.evaluation.harness import Harness, load_tasks
-from arena.evaluation.harness_numbers import Sample, alarms, compare, samples_of
+from arena.evaluation.harness.harness import Harness
+from arena.evaluation.harness.samples import Sample, alarms, compare, samples_of
+from arena.evaluation.harness.tasks import explained, load_tasks
 from arena.evaluation.room import Room
 from arena.rundir import opened
 from arena.scribe import Scribe, Stop, Stopped
@@ -182,7 +183,7 @@ def test_texts_are_those_of_greedy_decoding(checkpoint: Checkpoint, tmp_path: Pa
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_prompts_are_those_that_the_agent_itself_reads(checkpoint: Checkpoint, family: Family) -> None:
     """In all families: a system message, turns, and an answer that is begun."""
-    from arena.evaluation.harness_model import Memory, Seat
+    from arena.evaluation.harness.model import Memory, Seat
 
     seat = agent(checkpoint(family), family=family)
     model = Seat(seat, True, Memory({}, lambda *_: None, lambda *_: None))
@@ -253,7 +254,7 @@ def test_a_group_is_counted_as_a_whole(checkpoint: Checkpoint, tmp_path: Path) -
 @pytest.mark.usefixtures("library")
 def test_whole_texts_are_scored_in_windows(checkpoint: Checkpoint) -> None:
     """Longer than what the model reads; each token once, and what is cut of a prompt is counted."""
-    from arena.evaluation.harness_model import Memory, Seat
+    from arena.evaluation.harness.model import Memory, Seat
 
     weights = checkpoint(LLAMA)
     seat = agent(weights)
@@ -277,7 +278,8 @@ def test_whole_texts_are_scored_in_windows(checkpoint: Checkpoint) -> None:
         start = end
     assert found == pytest.approx(expected, abs=1e-3)
     assert model.cut == 0
-    assert model._read(list(range(30)), 5) == tuple(range(15, 30)) and model.cut == 1
+    for _ in range(2):  # one request, whether it is answered now or was before
+        assert model._read("a", list(range(30)), 5) == tuple(range(15, 30)) and model.cut == 1
 
 
 @pytest.mark.slow
@@ -320,7 +322,7 @@ def test_what_cannot_be_measured_says_why(tmp_path: Path, monkeypatch: pytest.Mo
                 raise ImportError("langdetect")
             raise ConnectionError("Couldn't reach 'cais/mmlu'")
 
-    with pytest.raises(ConfigError, match=r"reach 'cais/mmlu'\. Where the hub.*HF_DATASETS_CACHE"):
+    with pytest.raises(ConfigError, match=r"of mmlu cannot.*reach 'cais/mmlu'\. Where.*HF_DATASETS_CACHE"):
         load_tasks(["mmlu"], Manager())
     with pytest.raises(ConfigError, match=r"langdetect.*pip install"):
         load_tasks(["ifeval"], Manager())
@@ -328,9 +330,117 @@ def test_what_cannot_be_measured_says_why(tmp_path: Path, monkeypatch: pytest.Mo
         load_tasks(["mmul"], Manager())
 
 
+def test_an_error_of_our_own_is_no_fault_of_a_task() -> None:
+    """It keeps its name and its traceback; one of lm-eval is a line, also where it says nothing."""
+    with pytest.raises(AttributeError), explained(["t"], "load it"):
+        compare(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="^evaluation.limit is 0 or more"), explained(["t"], "load it"):
+        Harness(["t"], shots=-3)
+    with pytest.raises(ConfigError, match="^one, two: lm-eval could not load it: KeyError: no message. Mend"):
+        with explained(["one", "two"], "load it"):
+            raise KeyError
+    with explained(["t"], "load it"):
+        pass
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"doc_to_text": "{{question"}, "tiny_choice: lm-eval could not load it: TemplateSyntaxError"),
+        (
+            {"output_type": "sing"},
+            "tiny_choice: lm-eval could not load it: ValueError: Got invalid output_type",
+        ),
+        ({"test_split": "nowhere"}, "tiny_choice: lm-eval could not load it: KeyError: 'nowhere'"),
+        ({"nokey": 1}, "tiny_choice: lm-eval could not load it: TypeError"),
+        (
+            {"dataset_kwargs": {"data_files": {"test": "gone.jsonl"}}},
+            "the data of tiny_choice cannot be had: .*gone.jsonl.*HF_DATASETS_CACHE",
+        ),
+        (
+            {"dataset_path": "nobody/nothing", "dataset_kwargs": None},
+            "the data of tiny_choice cannot be had: Couldn't reach 'nobody/nothing' on the Hub",
+        ),
+        ({"unsafe_code": True}, "tiny_choice: lm-eval could not measure it: ValueError: .*marked as unsafe"),
+        (
+            {"fewshot_split": "test", "num_fewshot": 50},
+            "tiny_choice: lm-eval could not measure it: ValueError: Sample larger.*on record are kept",
+        ),
+    ],
+)
+def test_a_task_that_fails_is_told_of_in_a_line(
+    change: dict[str, Any], told: str, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one, what lm-eval said, and what to do; a hub out of reach, too."""
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    file = tasks(tmp_path / "tasks", 4) / "tiny_choice.yaml"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ConfigError, match=told) as raised:
+        measured(
+            tmp_path / "run",
+            {"policy": agent(checkpoint(LLAMA))},
+            tasks=["tiny_choice", "tiny_text"],
+            folder=str(file.parent),
+        )
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_function_of_a_task_that_fails_is_told_of(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """It runs inside lm-eval, after the answers; these are on record."""
+    folder = tasks(tmp_path / "tasks", 2)
+    (folder / "utils.py").write_text("def process(doc, results):\n    return {'acc': 1 / 0}\n")
+    file = folder / "tiny_choice.yaml"
+    file.write_text(file.read_text()[:-1] + ', "process_results": !function utils.process}')
+    with pytest.raises(ConfigError, match="tiny_choice: lm-eval could not measure it: ZeroDivisionError"):
+        measured(
+            tmp_path / "run",
+            {"policy": agent(checkpoint(LLAMA))},
+            tasks=["tiny_choice", "tiny_more"],
+            folder=str(folder),
+        )
+    assert len(answers(tmp_path / "run")) == 8
+
+
+@pytest.mark.usefixtures("library")
+def test_prompts_that_were_cut_are_told_of_after_a_stop_too(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """What was answered before is counted again; so the report is the same."""
+    from arena.evaluation.harness import model
+
+    weights, folder = checkpoint(LLAMA), str(tasks(tmp_path / "tasks", 3))
+    asked: dict[str, Any] = {"tasks": ["tiny_choice", "tiny_text"], "folder": folder}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model.Seat, "longest", property(lambda self: 10, lambda self, value: None), raising=False
+        )
+        first = measured(tmp_path / "run", {"policy": agent(weights)}, **asked)
+        again = measured(tmp_path / "run", {"policy": agent(weights)}, **asked)
+    assert first.alarms["cut_policy"].startswith("15 prompts")
+    assert again.alarms == first.alarms and len(answers(tmp_path / "run")) == 15
+
+
+@pytest.mark.usefixtures("library")
+def test_sampled_texts_are_the_same_wherever_it_was_stopped(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """A seed is of the request, not of its place among those that are left."""
+    weights, folder = checkpoint(LLAMA), tasks(tmp_path / "tasks", 6)
+    file = folder / "tiny_text.yaml"
+    kwargs = {"until": ["\n"], "max_gen_toks": 6, "do_sample": True, "temperature": 1.0}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"generation_kwargs": kwargs}))
+    asked: dict[str, Any] = {"tasks": ["tiny_text"], "folder": str(folder)}
+    measured(tmp_path / "run", {"policy": agent(weights)}, **asked)
+    whole = {row["request"]: row["text"] for row in answers(tmp_path / "run")}
+    path = tmp_path / "run" / "answers.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    measured(tmp_path / "run", {"policy": agent(weights)}, **asked)
+    assert {row["request"]: row["text"] for row in answers(tmp_path / "run")} == whole
+    assert len(whole) == 6 and len(set(whole.values())) > 1
+
+
 def test_without_the_library_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is loaded."""
-    monkeypatch.setattr("arena.evaluation.harness.find_spec", lambda name: None)
+    monkeypatch.setattr("arena.evaluation.harness.harness.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install -e '\.\[lm-eval\]'"):
         measured(tmp_path / "run", {}, tasks=["mmlu"])
 
@@ -361,6 +471,17 @@ def test_a_metric_that_is_no_mean_is_left_out() -> None:
     assert {sample.metric for sample in kept} == {"acc", "inst"} and left == {"t f1"}
     inst = [f for f in compare({"a": kept}) if f.measure == "t inst"]
     assert inst[0].found is not None and (inst[0].found.value, inst[0].found.n) == (0.8, 5)
+
+
+def test_no_interval_is_a_point() -> None:
+    """All right, or all alike on a scale without ends; differences of arms that answer alike."""
+    for value, known in ((1.0, True), (0.0, True), (0.37, False)):
+        own = [Sample("t", "m", f"t-{i}", (value,)) for i in range(9)]
+        one, two = compare({"a": own, "b": own})
+        assert one.found is not None and one.found.known == known
+        assert one.found.high - one.found.low > 0.2
+        assert two.difference is not None and two.difference.high > 0 > two.difference.low
+        assert two.difference.known == known
 
 
 def planted(shift: int) -> list[Sample]:

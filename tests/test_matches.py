@@ -13,7 +13,6 @@ from rich.console import Console
 
 from agents import Agent, ConfigError, Message, Reply, Scripted, Unavailable
 from agents.base import Prompt
-from arena.evaluation.match_numbers import share_of
 from arena.problems import Problem
 from arena.scribe import Stopped
 from rewards.judge import Judge
@@ -360,7 +359,7 @@ def test_what_is_known_of_the_judge_is_told(hall: Hall) -> None:
         less = Interval((low + high) / 2, low, high, 50, 50)
         share = Interval(0.7, 0.6, 0.8, 50, 50)
         own = identity(PAIRWISE, settings, referee)
-        Measured("r", PAIRWISE, own, {"x": 50}, share, share, less, 0.0, "2026-01-01").write(folder)
+        Measured("r", PAIRWISE, own, {"x": 50}, share, share, less, less, 0.0, "2026-01-01").write(folder)
         report = Hall(hall.path.parent / f"match{low}").run(SEATS, asked(8), referee)
         assert "judge_unmeasured" not in report.alarms
         assert ("judge_not_better" in report.alarms) == (told is not None)
@@ -433,10 +432,71 @@ def test_shipped_problems_are_named_by_their_words(hall: Hall) -> None:
     assert first == {row["question"] for row in again.rows("matches")} and len(first) == 3
 
 
-def test_an_interval_of_what_does_not_vary_is_no_point() -> None:
-    """Five wins of five are no certainty; one question alone tells nothing."""
-    every = share_of([1.0] * 5, list(range(5)))
-    assert every is not None and every.high == 1.0 and 0.5 < every.low < 0.6
-    single = share_of([1.0, 0.0], [0, 0])
-    assert single is not None and not single.known
-    assert share_of([], []) is None
+def test_an_interval_of_what_does_not_vary_is_no_point(hall: Hall) -> None:
+    """Five wins of five are no certainty; one question tells nothing, nor does a ratio without spread."""
+    judge = Judge(Marks(lambda text: 8.0 if "bob" in text else 4.0))
+    report = hall.run(SEATS, asked(5), prefers(lambda n: "bob"), judge=judge)
+    every = found(report, PAIR, "judge")
+    assert every.high == 1.0 and 0.3 < every.low < 0.6
+    assert found(report, "rating", "bob").low < 8.0 < found(report, "rating", "bob").high
+    assert not found(report, "relative score", PAIR).known
+    single = Hall(hall.path.parent / "one").run(SEATS, asked(1), prefers(seven_of_ten))
+    assert not found(single, PAIR, "judge").known
+
+
+def blank(name: str, at: Callable[[int], bool]) -> Contestant:
+    """Says nothing to some questions."""
+    return Contestant(name, lambda n: " " if at(n) else f"{name} on number {n}")
+
+
+def test_an_empty_answer_loses_without_the_judge(hall: Hall) -> None:
+    """The judge would prefer bob, who says nothing to 4 of 10; it is not asked about these."""
+    referee = prefers(lambda n: "bob")
+    report = hall.run({"bob": blank("bob", lambda n: n < 4), "ann": ANN}, asked(10), referee)
+    assert found(report, PAIR, "judge").value == pytest.approx(0.6)
+    assert len(referee.heard) == 2 * 6
+    lost = [row for row in hall.rows("matches") if row["choice_a_first"] == "empty"]
+    assert [(row["status"], row["probability"], row["choice_b_first"]) for row in lost] == [
+        ("b", 0.0, "empty")
+    ] * 4
+    assert report.counts["empty answers of bob"] == 4 and "empty answers of ann" not in report.counts
+    assert report.counts["abstained"] == 0
+    assert report.alarms["empty_bob"].startswith("4 of 10 answers of bob are empty")
+    assert any(note.startswith("Empty answers: one loses") for note in report.notes)
+    assert found(report, "judge", "flips").n == 6  # of what the judge said alone
+
+
+def test_an_empty_answer_of_the_second_contestant_loses_as_well(hall: Hall) -> None:
+    """Whoever has it."""
+    report = hall.run({"bob": BOB, "ann": blank("ann", lambda n: n == 1)}, asked(3), prefers(lambda n: "ann"))
+    assert [row["status"] for row in hall.rows("matches")] == ["b", "a", "b"]
+    assert report.counts["empty answers of ann"] == 1
+
+
+def test_two_empty_answers_make_no_comparison(hall: Hall) -> None:
+    """Neither a tie nor an abstention; both are counted."""
+    seats: dict[str, Agent] = {"bob": blank("bob", lambda n: n < 3), "ann": blank("ann", lambda n: n < 2)}
+    report = hall.run(seats, asked(8), prefers(seven_of_ten))
+    assert (report.counts["comparisons"], report.counts["abstained"]) == (6, 0)
+    assert (report.counts["empty answers of bob"], report.counts["empty answers of ann"]) == (3, 2)
+    assert report.more is not None and report.more["pairs"][0]["tied"] == 0
+    assert all(row["dialogue"] not in ("d0000", "d0001") for row in hall.rows("matches"))
+
+
+def test_an_empty_answer_has_no_rating(hall: Hall) -> None:
+    """It is counted, and the relative score is of the others."""
+    seats: dict[str, Agent] = {"bob": blank("bob", lambda n: n == 0), "ann": ANN}
+    judge = Judge(Marks(lambda text: 8.0 if "bob" in text else 4.0))
+    report = hall.run(seats, asked(5), None, judge=judge, pairwise=None)
+    assert found(report, "relative score", PAIR).n == 4
+    assert (report.counts["not rated"], report.counts["empty answers of bob"]) == (1, 1)
+
+
+def test_it_is_told_how_many_win_rates_are_off_by_chance(hall: Hall) -> None:
+    """Of all win-rates by the judge with two ends: three pairs, and two categories of each."""
+    report = hall.run({"ann": ANN, "bob": BOB, "eve": EVE}, asked(20), prefers(lambda n: "eve"))
+    [told] = [note for note in report.notes if "would by chance" in note]
+    # eve over both, and in each category; nobody says more words, so nothing is told of equal length
+    assert "6 of 9 intervals leave 50 % out; about 0.5 would by chance if all were equally good" in told
+    one = Hall(hall.path.parent / "one").run(SEATS, asked(1), prefers(seven_of_ten))
+    assert not any("would by chance" in note for note in one.notes)

@@ -12,10 +12,10 @@ from matching import Contestant, Hall, asked, found, prefers
 
 from agents import Agent, ConfigError, adapters
 from agents.families import SmolLM
-from arena.evaluation.match_answers import stored
-from arena.evaluation.match_contestants import checkpoints
-from arena.evaluation.match_questions import Question, Questions, questions
-from arena.evaluation.matches import Matches
+from arena.evaluation.match.answers import stored
+from arena.evaluation.match.contestants import checkpoints
+from arena.evaluation.match.matches import Matches
+from arena.evaluation.match.questions import Question, Questions, questions
 from rewards.pairwise import Pairwise
 
 DATA = Path(os.environ.get("ARENA_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -83,14 +83,14 @@ def test_missing_and_foreign_answers_are_counted(hall: Hall, tmp_path: Path) -> 
 
 
 def test_stored_answers_are_on_record_as_turns(hall: Hall, tmp_path: Path) -> None:
-    """An empty one is a failure, not a text."""
+    """An empty one is a failure, not a text; that it loses is no failure of the judge."""
     rows = [*answers(3)[:2], {"question_id": "v-2", "text": " "}]
     file = written(tmp_path / "old.jsonl", rows)
     hall.run({"ann": ANN}, asked(3), prefers(seven_of_ten), answers={"old": file})
     own = [row for row in hall.rows("turns") if row["speaker"] == "old"]
     assert [row["content"] for row in own] == ["old on number 0", "old on number 1", " "]
     assert own[0]["model"] == f"stored in {file}"
-    assert {row["what"] for row in hall.rows("failures")} == {"empty_reply", "empty_answer"}
+    assert {row["what"] for row in hall.rows("failures")} == {"empty_reply"}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_stored_answers_are_on_record_as_turns(hall: Hall, tmp_path: Path) -> No
         ([*answers(2), answers(1)[0]], "line 3: a second answer to 'v-0', the first is in .*line 1"),
         (
             [{"question_id": "w-1", "text": "x"}],
-            "none of the 1 answers .* names 'w-1', and a question here is 'v-0'",
+            "none of the 1 answers .* they name 'w-1', and the questions here are 'v-0', 'v-1', 'v-2'; mend",
         ),
         ([{"text": "x"}], "line 1 does not say what it answers"),
         ([{"question_id": "v-0", "reply": "x"}], "line 1 has no answer"),
@@ -125,6 +125,39 @@ def test_answers_come_in_several_forms(row: dict[str, Any], tmp_path: Path) -> N
     """Ours, AlpacaEval's, FastChat's."""
     old = stored(written(tmp_path / "old.jsonl", [row]), "old", questions(asked(3)))
     assert {id: [reply.text for reply in own] for id, own in old.answers.items()} == {"v-1": ["x"]}
+
+
+def named(*ids: str) -> list[Question]:
+    """Questions with these ids."""
+    return questions(
+        [Question(**{**vars(one), "id": id}) for one, id in zip(asked(len(ids)), ids, strict=True)]
+    )
+
+
+def test_the_numbers_of_fastchat_are_those_of_its_two_benchmarks(tmp_path: Path) -> None:
+    """1 to 80 are Vicuna's questions, 81 to 160 are MT-bench's; a number of another set is a stranger."""
+    rows = [{"question_id": i, "choices": [{"index": 0, "turns": [f"to {i}"]}]} for i in (1, 80, 81, 160)]
+    asking = named("vicuna_bench-1", "vicuna_bench-80", "vicuna_bench-81", "mt_bench-160", "alpaca_eval-81")
+    old = stored(written(tmp_path / "old.jsonl", rows), "old", asking)
+    assert {id: own[0].text for id, own in old.answers.items()} == {
+        "vicuna_bench-1": "to 1",
+        "vicuna_bench-80": "to 80",
+        "mt_bench-160": "to 160",
+    }
+    assert old.strangers == 1
+    with pytest.raises(ConfigError, match="they name '1', '80', '81' and 1 more, and the questions here are"):
+        stored(written(tmp_path / "old.jsonl", rows), "old", named("alpaca_eval-1", "v-80"))
+
+
+def test_a_number_that_may_be_two_questions_is_refused(tmp_path: Path) -> None:
+    """An id of its own, and FastChat's number of another; and two answers to one question."""
+    file = written(tmp_path / "old.jsonl", [{"question_id": 1, "text": "x"}])
+    with pytest.raises(ConfigError, match="'1' is the id of one question here and FastChat's .*'vicuna_b"):
+        stored(file, "old", named("1", "vicuna_bench-1"))
+    assert list(stored(file, "old", named("1")).answers) == ["1"]
+    rows = [{"question_id": 1, "text": "x"}, {"question_id": "vicuna_bench-1", "text": "y"}]
+    with pytest.raises(ConfigError, match="line 2: a second answer to the question 'vicuna_bench-1'"):
+        stored(written(tmp_path / "two.jsonl", rows), "old", named("vicuna_bench-1"))
 
 
 def test_a_text_of_two_questions_joins_nothing(tmp_path: Path) -> None:
@@ -197,6 +230,10 @@ def test_the_shared_benchmarks_are_read() -> None:
     vicuna = Questions(str(DATA / "selfee" / "question.jsonl"), column="text", id="question_id")
     old = stored(str(DATA / "selfee" / "answer" / "chatgpt.jsonl"), "chatgpt", questions(vicuna(80, 0)))
     assert len(old.answers) == 80 and old.strangers == 0
+    ours = questions(Questions(str(folder / "vicuna_bench.jsonl"))(80, 0))
+    words = {question.id: question.question for question in questions(vicuna(80, 0))}
+    assert [words[question.id.rpartition("-")[2]] for question in ours] == [q.question for q in ours]
+    assert len(stored(str(DATA / "selfee" / "answer" / "chatgpt.jsonl"), "chatgpt", ours).answers) == 80
 
 
 def adapter(folder: Path, content: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -170,6 +171,22 @@ def test_a_judge_that_was_stopped_goes_on(talk: Path, monkeypatch: pytest.Monkey
         assert table(Path("runs/stopped"), name) == table(Path("runs/whole"), name), name
 
 
+def test_a_judge_that_was_killed_while_it_wrote_loses_and_doubles_nothing(talk: Path) -> None:
+    """Tables cut where they were written last, one in the middle of a row, then the same command."""
+    words = ["judge.rater.salt=x", "hydra.run.dir=runs/cut"]
+    assert again("talk", *words) == 0
+    cut, names = Path("runs/cut"), (*TABLES, "failures")
+    whole = {name: table(cut, name) for name in names}
+    for name, share in zip(names, (0.9, 0.5, 0.4, 0.6, 0.5), strict=True):
+        data = (cut / f"{name}.jsonl").read_bytes()
+        (cut / f"{name}.jsonl").write_bytes(data[: int(share * len(data))])
+        assert len(table(cut, name)) < len(whole[name]), name
+    assert again("talk", *words) == 0
+    for name in names:
+        assert table(cut, name) == whole[name], name
+        assert len(list(rows(cut / f"{name}.jsonl"))) == len(whole[name]), name
+
+
 def test_what_it_leaves_is_a_run_to_learn_from_and_to_read(
     talk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -309,10 +326,14 @@ def test_a_run_that_goes_on_is_refused(talk: Path, capsys: pytest.CaptureFixture
     assert "is being written" in capsys.readouterr().err
     (talk / "run.json").write_text(json.dumps(info))
     assert again("talk", "judge.zeta=1") == 0
-    with (talk / "verdicts.jsonl").open("a") as file:
-        file.write((talk / "verdicts.jsonl").read_text().splitlines()[0].replace("d0000", "d0009") + "\n")
-    assert again("talk", "judge.zeta=1") == 2
-    assert "another drafts" in capsys.readouterr().err
+    for name in ("verdicts", "failures"):
+        kept = (talk / f"{name}.jsonl").read_text()
+        more = kept.splitlines()[0].replace("d0000", "d0009") + "\n"
+        (talk / f"{name}.jsonl").write_text(kept + more)
+        assert again("talk", "judge.zeta=1") == 2
+        assert f"another drafts: {name} was" in capsys.readouterr().err
+        (talk / f"{name}.jsonl").write_text(kept)
+    assert again("talk", "judge.zeta=1") == 0
 
 
 def test_a_run_without_drafts_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -358,6 +379,24 @@ def test_two_folders_are_compared_without_a_judge(
     assert (Path("runs/better-vs-worse/README.md")).is_file()
     assert again("better", "--vs=other") == 2
     assert "do not hold the same drafts" in capsys.readouterr().err
+
+
+def test_a_comparison_is_not_put_where_a_run_is(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither of the two, nor a third one; where the last one was it may."""
+    for copy in ("other", "third"):
+        shutil.copytree(talk, talk.with_name(copy))
+        (talk.with_name(copy) / "README.md").write_text("# a run")
+    (talk / "README.md").write_text("# a run")
+    Path("runs/asked").mkdir()
+    (Path("runs/asked") / "matches.jsonl").write_text("")
+    before = marks(talk.parent)
+    for name in ("talk", "other", "third", "asked"):
+        assert again("talk", "--vs", "other", f"hydra.run.dir=runs/{name}") == 2
+        error = capsys.readouterr().err
+        assert f"{name} is the folder of a run" in error and "hydra.run.dir=runs/NAME" in error
+        assert marks(talk.parent) == before
+    for _ in range(2):
+        assert again("talk", "--vs", "other", "hydra.run.dir=runs/both") == 0
 
 
 def test_the_terminal_is_not_wider_than_80_columns(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:

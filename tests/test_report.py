@@ -8,8 +8,9 @@ import pytest
 from example_session import CONFIG, SETTINGS, hold
 
 from agents import Turn
-from agents.dialogue import Reply
-from arena.records import failure_row, metrics_row, turn_row, verdict_row
+from agents.dialogue import Dialogue, Reply
+from arena.loop import Exchange
+from arena.records import exchange_row, failure_row, metrics_row, turn_row, verdict_row
 from arena.report import report
 from arena.rundir import RunFolder, opened
 from arena.train.online_dpo import Update
@@ -26,7 +27,7 @@ def run(tmp_path: Path) -> Iterator[RunFolder]:
 def judged(run: RunFolder, *ratings: float, cosine: float | None = None, about: str = "draft") -> None:
     """Add verdicts, with a cosine and controls if there is one."""
     for i, rating in enumerate(ratings):
-        given = Verdict(f"d0000.{i:02d}a", "bob", rating=rating, reward=rating / 10, scale="rating")
+        given = Verdict(f"d{i:04d}.00a", "bob", rating=rating, reward=rating / 10, scale="rating")
         if cosine is not None:
             given = Verdict(
                 given.id, "bob", rating=rating, wim="w", wim_status="ok", cosine=cosine,
@@ -43,24 +44,47 @@ def updated(run: RunFolder, *margins: float) -> None:
 
 
 def test_the_mean_rating_has_its_interval(run: RunFolder) -> None:
-    """4, 5, 6: mean 5, standard deviation 1, 1.96 / sqrt 3 = 1.132."""
+    """4, 5, 6: mean 5, standard deviation 1, Student's t of 2 degrees 4.303 / sqrt 3 = 2.484."""
     judged(run, 4.0, 5.0, 6.0)
-    assert "| rating, 1 to 10 | 5.000 ± 1.132 | 3 |" in report(run, "duo", {})
+    assert "| rating, 1 to 10 | 5.000 ± 2.484 | 3 (3) |" in report(run, "duo", {})
+
+
+def told(run: RunFolder, *topics: str) -> None:
+    """Add an exchange of each dialogue, about its topic."""
+    for i, topic in enumerate(topics):
+        dialogue = Dialogue(f"d{i:04d}", topic, "ada")
+        turn = Turn(f"d{i:04d}.00a", "", "ada", Reply("x"))
+        given = Exchange(dialogue, (turn,), (), turn, None, "one_draft", ())
+        run.append("exchanges", exchange_row(given, seat="ada", judge="bob", step=0))
+
+
+def test_drafts_on_one_topic_are_not_several_topics(run: RunFolder) -> None:
+    """Three times as many drafts that say the same leave the interval as wide: 4, 5, 6 of three topics."""
+    told(run, *"abc" * 3)
+    judged(run, *(4.0, 5.0, 6.0) * 3)
+    assert "| rating, 1 to 10 | 5.000 ± 2.484 | 9 (3) |" in report(run, "duo", {})
+
+
+def test_drafts_of_a_single_topic_have_no_interval(run: RunFolder) -> None:
+    """However many they are."""
+    told(run, "a", "a")
+    judged(run, 4.0, 6.0)
+    assert "| rating, 1 to 10 | 5.000, all of one topic | 2 (1) |" in report(run, "duo", {})
 
 
 def test_one_verdict_has_no_interval(run: RunFolder) -> None:
     """Which is said, instead of a number."""
     judged(run, 4.0)
-    assert "| rating, 1 to 10 | 4.000, one value | 1 |" in report(run, "duo", {})
+    assert "| rating, 1 to 10 | 4.000, one value | 1 (1) |" in report(run, "duo", {})
 
 
 def test_the_cosine_stands_beside_both_controls(run: RunFolder) -> None:
     """Over the same verdicts."""
     judged(run, 4.0, 5.0, cosine=0.8)
     text = report(run, "duo", {})
-    assert "| cosine with what is missing | 0.800 ± 0.000 | 2 |" in text
-    assert "| control: with another answer's | 0.400 ± 0.000 | 2 |" in text
-    assert "| control: with the bare topic | 0.200 ± 0.000 | 2 |" in text
+    assert "| cosine with what is missing | 0.800 ± 0.000 | 2 (2) |" in text
+    assert "| control: with another answer's | 0.400 ± 0.000 | 2 (2) |" in text
+    assert "| control: with the bare topic | 0.200 ± 0.000 | 2 (2) |" in text
 
 
 def test_without_a_wim_there_is_no_cosine(run: RunFolder) -> None:

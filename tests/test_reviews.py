@@ -16,8 +16,8 @@ from agents import ConfigError
 from arena import evaluate
 from arena.console import Quiet
 from arena.evaluation.findings import Report
-from arena.evaluation.review_reading import parse_scores, read_reviews
-from arena.evaluation.reviews import Reviews
+from arena.evaluation.review.reading import parse_scores, read_reviews
+from arena.evaluation.review.reviews import Reviews
 from arena.evaluation.room import Room
 from arena.rundir import opened
 from arena.scribe import Scribe, Stop
@@ -210,17 +210,57 @@ def test_a_judge_of_length_alone_is_found_out(tmp_path: Path) -> None:
     assert "at equal length" in report.alarms["length"]
 
 
+def test_length_that_cannot_be_controlled_is_told_with_the_reason(tmp_path: Path) -> None:
+    """No file of a model, no answer to a question, the same difference everywhere; or nothing was named."""
+    files = both_orders(tmp_path, lambda q: (8.0, 6.0 + q % 3), lambda q: (6.0 + q % 3, 8.0))
+    (tmp_path / "answers").mkdir()
+    new = answers(tmp_path / "answers", lambda q: 90 + q, "new")
+    report = measured(tmp_path / "a", reviews=files, answers=[new])
+    assert "no file old.jsonl" in report.alarms["length_unknown"]
+    [equal] = [each for each in report.findings if each.measure == "win-rate at equal length"]
+    assert (equal.arm, equal.found) == ("new", None)
+    old = answers(tmp_path / "answers", lambda q: 80 + q, "old")
+    report = measured(tmp_path / "b", reviews=files, answers=[new, old])
+    assert "longer by the same number of words" in report.alarms["length_unknown"]
+    Path(old).write_text("".join(Path(old).read_text().splitlines(keepends=True)[1:]))
+    report = measured(tmp_path / "c", reviews=files, answers=[new, old])
+    assert "old.jsonl has no answer to 1 of 40 questions, such as 0" in report.alarms["length_unknown"]
+    report = measured(tmp_path / "d", reviews=files)
+    assert any("no answers were named" in note for note in report.notes)
+    assert "length_unknown" not in report.alarms
+
+
+def test_no_interval_is_a_point(tmp_path: Path) -> None:
+    """Whoever wins everything, by the same scores, is not known to do so for ever."""
+    report = measured(
+        tmp_path / "run", reviews=both_orders(tmp_path, lambda q: (8.0, 7.0), lambda q: (7.0, 8.0))
+    )
+    for each in report.findings:
+        for interval in (each.found, each.difference):
+            assert interval is None or interval.low < interval.high
+    assert 0.8 < found(report, "win-rate").low < found(report, "win-rate").high == 1.0
+    assert 0.0 == found(report, "flips").low < found(report, "flips").high < 0.2
+
+
 def test_models_with_a_common_rival_are_compared_by_question(tmp_path: Path) -> None:
     """`three` is 10 % better than `one` before the same judge, whose mood changes with the question."""
+
+    def mood(q: int) -> float:
+        return 1.25 if q % 2 else 0.75
+
     files = []
     for name, more in (("one", 0.0), ("three", 0.5)):
-        files.append(write(tmp_path / f"{name}_vs_old.jsonl", lambda q, m=more: (4 + q % 3 + m, 5.0)))
-        files.append(write(tmp_path / f"old_vs_{name}.jsonl", lambda q, m=more: (5.0, 4 + q % 3 + m)))
+        files.append(
+            write(tmp_path / f"{name}_vs_old.jsonl", lambda q, m=more: (4 + q % 3 + m * mood(q), 5.0))
+        )
+        files.append(
+            write(tmp_path / f"old_vs_{name}.jsonl", lambda q, m=more: (5.0, 4 + q % 3 + m * mood(q)))
+        )
     report = measured(tmp_path / "run", reviews=files)
     change = found(report, "change, %", "three, from one")
     assert change.value == pytest.approx(10.0)
     alone = found(report, "relative score, %", "three")
-    assert change.high - change.low < 1e-9 < alone.high - alone.low
+    assert 0 < change.high - change.low < (alone.high - alone.low) / 2
 
 
 def test_the_reference_can_be_named(tmp_path: Path) -> None:
@@ -317,7 +357,8 @@ def test_the_published_sums_come_out(tmp_path: Path) -> None:
     three = "selfee_13b_enforce_3_revisions"
     assert found(report, "win-rate", three).low > 0.5 > found(report, "win-rate at equal length", three).high
     assert found(report, "change, %", f"{three}, from selfee_13b_enforce_0_revisions").sign == 1
-    assert {"position", "order_decides", "length"} == set(report.alarms)
+    assert {"position", "order_decides", "length", "length_unknown"} == set(report.alarms)
+    assert "no file selfee_13b_enforce_1_revisions.jsonl" in report.alarms["length_unknown"]
 
 
 def test_reviews_that_were_mended_by_hand_are_read_from_their_texts() -> None:

@@ -121,11 +121,11 @@ def test_verdicts_are_counted_by_the_revisions_before_them() -> None:
 
 
 def test_rating_and_words_are_told_by_the_number_of_revisions() -> None:
-    """4, 5, 6 are 5 ± 1.13 (normal interval); what is not rated counts for the words alone."""
+    """4, 5, 6 are 5 ± 2.48 (Student's t of two degrees); what is not rated counts for the words alone."""
     turns = [turn(0, f"d{i:04d}", words=10 * (i + 1)) for i in range(3)] + [turn(2, words=50)]
     verdicts = [rated(f"d{i:04d}.00a", 4.0 + i) for i in range(3)]
     text = told(turns=turns, verdicts=verdicts, feedback=[revised_into("d0000.00a", "d0000.02a")])
-    assert "| ada | 0 | 5.00 ± 1.13 | 3 | 20.0 ± 11.3 | 3 | 0 |" in text
+    assert "| ada | 0 | 5.00 ± 2.48 | 3 | 20.0 ± 24.8 | 3 | 0 |" in text
     assert "| ada | 1 | not rated | 0 | 50.0, one value | 1 | 0 |" in text
     assert "A weak judge rewards length" in text
 
@@ -160,7 +160,7 @@ def test_first_and_last_versions_are_those_of_the_same_chains() -> None:
     tables["turns"] += [turn(0, "d0009", words=900)]
     text = told(**tables)
     assert "| seat | rating, first | rating, last | words, first | words, last | n |" in text
-    assert "| ada | 5.00 ± 0.00 | 7.00 ± 1.96 | 100.0 ± 0.0 | 60.0 ± 19.6 | 2 |" in text
+    assert "| ada | 5.00 ± 0.00 | 7.00 ± 12.71 | 100.0 ± 0.0 | 60.0 ± 127.1 | 2 |" in text
 
 
 def test_without_ratings_no_means_of_first_and_last_are_told() -> None:
@@ -192,7 +192,7 @@ def test_seats_of_a_panel_are_told_together_and_each() -> None:
     assert "| all | 4 | 4 | +2.50 ± 12.71 |" in text
     assert "| ada | 2 | 2 | +2.00 ± 12.71 |" in text
     assert "| bob | 2 | 2 | +3.00 ± 12.71 |" in text
-    assert "| bob | 1 | 8.00 ± 1.96 | 2 |" in text
+    assert "| bob | 1 | 8.00 ± 12.71 | 2 |" in text
 
 
 def test_means_of_all_seats_are_clustered_by_question() -> None:
@@ -202,7 +202,7 @@ def test_means_of_all_seats_are_clustered_by_question() -> None:
     assert "| all | 0 | 5.00 ± 0.00 | 4 | 100.0 ± 0.0 | 4 | 0 |" in text
     assert "| all | 1 | 7.00 ± 12.71 | 4 | 110.0 ± 127.1 | 4 | 0 |" in text
     assert "| all | 5.00 ± 0.00 | 7.00 ± 12.71 | 100.0 ± 0.0 | 110.0 ± 127.1 | 4 |" in text
-    assert "| ada | 5.00 ± 0.00 | 7.00 ± 1.96 | 100.0 ± 0.0 | 110.0 ± 19.6 | 2 |" in text
+    assert "| ada | 5.00 ± 0.00 | 7.00 ± 12.71 | 100.0 ± 0.0 | 110.0 ± 127.1 | 2 |" in text
 
 
 def test_several_answers_to_one_question_have_no_interval() -> None:

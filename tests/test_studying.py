@@ -17,7 +17,7 @@ from arena import study
 from arena.evaluation.room import BARE
 from arena.studying.arms import MEASURES, Measured, measured_of
 from arena.studying.page import Results, page, summary
-from arena.studying.pooled import Cell, cells, false_alarms, learned
+from arena.studying.pooled import AT_LENGTH, Cell, cells, false_alarms, learned
 from arena.studying.same_drafts import with_another_wim
 from arena.studying.sharing import check_equal, share_first_drafts
 from rewards.verdict import Verdict
@@ -26,8 +26,10 @@ ARMS = {"wim": ["judge.zeta=1"], "random": ["judge=random"]}
 
 
 def text(arm: str, prompt: str, **values: float | None) -> Measured:
-    """A text of which some measures are known; the others are 0."""
-    return Measured(f"{prompt}.{arm}", arm, prompt, "said", {**dict.fromkeys(MEASURES, 0.0), **values})
+    """A text of which some measures are given; the others are 0, and those that are None not defined."""
+    known = {**dict.fromkeys(MEASURES, 0.0), **values}
+    defined = {name: value for name, value in known.items() if value is not None}
+    return Measured(f"{prompt}.{arm}", arm, prompt, defined)
 
 
 def seed(
@@ -93,17 +95,47 @@ def test_a_measure_that_one_side_lacks_makes_no_pair() -> None:
 
 
 def test_rows_come_back_as_they_were() -> None:
-    """What is not defined is named, and not 0."""
-    made = text("wim", "a", rating=None, likeness=0.5)
-    row = json.loads(json.dumps(made.row))
-    assert row["rating"] == 0.0 and row["undefined"] == "rating"
-    assert measured_of(row) == made
+    """What is not defined has no row, and no number."""
+    made = [text("wim", "a", rating=None, likeness=0.5), text("wim", "b")]
+    rows = json.loads(json.dumps([row for each in made for row in each.rows]))
+    assert ("a.wim", "rating") not in [(row["of"], row["measure"]) for row in rows]
+    assert len({row["id"] for row in rows}) == len(rows) == 2 * len(MEASURES) - 1
+    assert measured_of(rows) == made
+
+
+def test_the_rating_at_equal_length_is_what_words_do_not_explain() -> None:
+    """Ratings rise by 0.8 for each e-fold of words, and by 0.3 for being of the arm."""
+    seeds = {}
+    for number in range(3):
+        chance, rows = random.Random(number), []
+        for i in range(30):
+            hard, words = chance.gauss(0, 2), chance.randint(20, 60)
+            more = words * chance.choice([1, 2, 3]) - 1 + words
+            rows += [text("random", f"d{i}", rating=hard, words=words - 1.0)]
+            gained = 0.3 + 0.8 * math.log((more + 1) / words) + chance.gauss(0, 0.01)
+            rows += [text("wim", f"d{i}", rating=hard + gained, words=float(more))]
+        seeds[number] = rows
+    found = cells(seeds, ["wim"], "random")
+    equal = cell(found, AT_LENGTH, "wim")
+    assert cell(found, "rating", "wim").value > 0.8
+    assert equal.value == pytest.approx(0.3, abs=0.03) and equal.shown
+    assert AT_LENGTH not in {each.measure for each in cells(seeds, ["wim"], "")}, "it is of differences"
+
+
+def test_margins_are_kept_by_their_step() -> None:
+    """A seed without a pair in a step has no margin there, and the next one stays where it was."""
+    metrics = [
+        {"step": s, "loss": 0.7, "margin": m, "accuracy": 0.5, "kl": 0.0} for s, m in ((0, 0.1), (2, 0.3))
+    ]
+    assert learned("wim", 0, metrics, []).margins == {0: 0.1, 2: 0.3}
 
 
 def test_the_end_of_a_run_is_a_mean_and_never_a_minimum() -> None:
     """The last fourth of sixteen updates; of six, three."""
     losses = [0.1, *[0.69] * 11, 0.6, 0.8, 0.7, 0.7]
-    metrics = [{"loss": loss, "margin": 0.0, "accuracy": 0.5, "kl": 0.0} for loss in losses]
+    metrics = [
+        {"step": n, "loss": loss, "margin": 0.0, "accuracy": 0.5, "kl": 0.0} for n, loss in enumerate(losses)
+    ]
     step = {"exchanges": 8, "pairs": 5, "ties": 2, "abstained": 1, "drafts": 32, "truncated": 4}
     found = learned("wim", 0, metrics, [step, step])
     assert found.end["loss"] == pytest.approx(0.7)
@@ -123,7 +155,7 @@ def test_the_page_says_what_differs_and_how_many_would_by_chance() -> None:
     told = page(results({n: seed(effects, draw=n) for n in range(3)}), [])
     assert "rating by the fixed judge, 1 to 10: shown are `wim` - `random` +0.500 ± 0.000." in told
     assert "`wim` has hardly moved: +0.0000 nats/token from untrained." in told
-    assert "1 of 3 intervals leave 0 out; about 0.2 would if nothing differed" in told
+    assert "1 of 3 intervals leaves 0 out; about 0.2 would by chance if nothing differed" in told
     assert "| `wim` | **+0.500 ± 0.000** (0.000) |" in told
     assert "| `wim` | `judge.zeta=1` |" in told
 
@@ -272,40 +304,67 @@ ROUGH = "+judge.rater.mass=0"
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> None:
     """A study on tiny weights."""
     monkeypatch.setattr(sys, "argv", ["arena.study"])
-    arms = [
-        f'arms.mixed=["{ROUGH}"]', f'arms.wim=["judge.zeta=1","{ROUGH}"]', "~arms.rating", "~arms.shuffled",
-        "~arms.length", "~arms.rating_moving", f'arms.wim_moving=["judge.moving=true","{ROUGH}"]',
-    ]  # fmt: skip
     tiny = [f"agents.policy.checkpoint={folder}", "device=cpu", "precision=fp32", "train.lr=1e-2"]
     with pytest.raises(SystemExit) as ended:
-        study.main(["scale=tiny", *arms, *tiny, "judge.pair_truncated=true", "display=quiet", *words])
+        study.main(["scale=tiny", *tiny, "judge.pair_truncated=true", "display=quiet", *words])
     assert ended.value.code == 0
 
 
+TWO = [
+    f'arms.mixed=["{ROUGH}"]', "~arms.rating", "~arms.wim", "~arms.shuffled", "~arms.length",
+    "~arms.rating_moving", "~arms.wim_moving",
+]  # fmt: skip
+FOUR = [
+    f'arms.mixed=["{ROUGH}"]', "~arms.rating", f'arms.wim=["judge.zeta=1","{ROUGH}"]', "~arms.shuffled",
+    "~arms.length", "~arms.rating_moving", f'arms.wim_moving=["judge.moving=true","{ROUGH}"]',
+]  # fmt: skip
+
+
+def numbers_of(root: Path) -> dict[str, Any]:
+    """What a study has found."""
+    found: dict[str, Any] = json.loads((root / "results.json").read_text())
+    return found
+
+
 @pytest.mark.slow
-def test_a_tiny_study_ends_in_a_report_and_goes_on_where_it_was(
+def test_a_tiny_study_goes_on_where_it_was_and_takes_more_arms(
     checkpoint: Callable[..., Path], smollm2: str, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In parts or at once: equal numbers; the first drafts of a seed are shared by its arms."""
-    folder = checkpoint(families.SMOLLM)
-    run(monkeypatch, folder, "only=[mixed]", "seeds=[1]")
-    run(monkeypatch, folder)
-    root = runs / "wim_study-tiny"
-    numbers: dict[str, Any] = json.loads((root / "results.json").read_text())
+    folder, parts, once = checkpoint(families.SMOLLM), runs / "wim_study-tiny", runs / "once"
+    run(monkeypatch, folder, *TWO, f"hydra.run.dir={once}")
+    run(monkeypatch, folder, *TWO, "only=[mixed]", "seeds=[1]")
+    assert not (parts / "README.md").exists() and not (parts / "random").exists()
+    run(monkeypatch, folder, *TWO)
+    assert numbers_of(parts) == numbers_of(once)
+    kept = {path: path.stat().st_mtime_ns for path in parts.rglob("*.jsonl")}
+    run(monkeypatch, folder, *FOUR)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was done is not done again"
+    numbers = numbers_of(parts)
     assert numbers["seeds"] == [0, 1] and list(numbers["arms"]) == ["mixed", "wim", "random", "wim_moving"]
-    assert {each["measure"] for each in numbers["cells"]} >= {"rating", "moved", "words"}
+    assert {each["measure"] for each in numbers["cells"]} >= {"rating", "rating_at_length", "moved", "words"}
     assert all(each["updates"] > 0 for each in numbers["learned"] if each["arm"] != "random")
     first = {
         arm: [
             (row["id"], row["ids"])
-            for row in map(json.loads, (root / arm / "seed-0" / "turns.jsonl").read_text().splitlines())
+            for row in map(json.loads, (parts / arm / "seed-0" / "turns.jsonl").read_text().splitlines())
             if row["step"] == 0
         ]
         for arm in numbers["arms"]
     }
     assert len(first["mixed"]) == 8 and all(own == first["mixed"] for own in first.values())
-    report = (root / "README.md").read_text()
+    report = (parts / "README.md").read_text()
     assert "Alarms of the 8 trainings: " in report
     assert "## What it shows" in report and "| `wim` | `judge.zeta=1" in report
-    run(monkeypatch, folder)
-    assert json.loads((root / "results.json").read_text()) == numbers
+
+
+@pytest.mark.slow
+def test_an_arm_that_diverges_is_left_out_and_told(
+    checkpoint: Callable[..., Path], smollm2: str, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are measured and reported all the same."""
+    broken = ["~arms.mixed", "drafts_of=random", '+arms.broken=["train.lr=1e30","judge=length"]']
+    run(monkeypatch, checkpoint(families.SMOLLM), *TWO[1:], *broken, "seeds=[0]")
+    report = (runs / "wim_study-tiny" / "README.md").read_text()
+    assert "Left out: broken, seed 0: training diverged" in report
+    assert list(numbers_of(runs / "wim_study-tiny")["arms"]) == ["random"]

@@ -10,7 +10,7 @@ from arena import records
 from arena.calibration.items import by_source
 from arena.calibration.measures import AGREEMENT, JUDGE, PEOPLE, Sheet
 from arena.calibration.rated import Ratings, spread
-from arena.calibration.rulings import LONGER, Ruling
+from arena.calibration.rulings import Ruling
 from arena.calibration.standing import PAIRWISE, POINTWISE, Measured
 from arena.evaluation.findings import Finding, Report, histogram
 from arena.stats.power import advice, spread_of
@@ -26,8 +26,10 @@ LEAST = 0.05
 MANY = 0.5
 """Shares of abstentions, flips or one and the same rating that are an alarm."""
 NOTES = (
-    "Intervals are 95 %, drawn by prompt, differences on the same pairs. A judge's tie or flip counts as "
+    "Intervals are 95 %, clustered by prompt, differences on the same pairs. A judge's tie or flip counts as "
     "half an agreement; where it abstains the pair is left out, and counted.",
+    "A judge is called better or not by all pairs, on which an abstention counts half, like a coin: else it "
+    "would gain by silence on what is hard. It has to be better also if the longer answer ties as it does.",
     "longer: takes the answer with more words. first: takes the one that stands first. random: a coin.",
     "prefers longer, prefers likelier: where judge and people both prefer one answer. likelier: with "
     "the higher mean log-likelihood under the judge's own weights (Wataoka et al. 2024).",
@@ -112,7 +114,7 @@ class Found:
 
     def _spread(self) -> list[Finding]:
         known = self._ratings()
-        return spread([rating for _, rating in known], [prompt for prompt, _ in known], self.seed)
+        return spread([rating for _, rating in known], [prompt for prompt, _ in known])
 
     @property
     def reasons(self) -> Counter[str]:
@@ -140,7 +142,6 @@ class Found:
     def measured(self, identity: Mapping[str, Any]) -> Measured:
         """The verdict on the judge."""
         sheet, bench = self.whole, self.study.bench
-        longer = next((one.found for one in sheet.agreements() if one.arm == LONGER), None)
         asked = len(self.rulings) + len(self.study.scores)
         return Measured(
             judge=f"{bench.name} ({bench.agent.name})",
@@ -148,8 +149,9 @@ class Found:
             identity=identity,
             sets=dict(self._sources()),
             agreement=sheet.agreement,
-            longer=longer,
+            longer=sheet.longer,
             less_longer=sheet.less_longer,
+            less_longer_tied=sheet.less_longer_tied,
             abstained=self.reasons.total() / asked if asked else 0.0,
             made=records.now(),
             results=[finding.result for finding in self.findings],
@@ -197,7 +199,7 @@ class Found:
         labels = sorted({f"{item.source}: {item.label}" for item in self.study.scores})
         if labels:
             found.append(f"The label that is taken of each file of ratings is {', '.join(labels)}.")
-        return [*found, *([f"Attacks: {self.trial.note}."] if self.trial else [])]
+        return [*found, *([f"Attacks: {self.trial.notes}."] if self.trial else [])]
 
     def alarms(self, measured: Measured) -> dict[str, str]:
         """What speaks against the judge, by name."""

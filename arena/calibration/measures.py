@@ -8,14 +8,17 @@ from functools import cached_property
 import numpy as np
 
 from arena.calibration.items import FIRST, OTHER, TIE, Pair
-from arena.calibration.rulings import FLIPPED, LONGER, Ruling, trivial
-from arena.calibration.shares import mean, share
+from arena.calibration.rulings import LONGER, Ruling, trivial
 from arena.evaluation.findings import Finding
 from arena.stats.agreement import kappa
 from arena.stats.resampling import Interval, Items
+from arena.stats.shares import mean, share
 
 JUDGE, PEOPLE = "judge", "people"
+CLASSES = (FIRST, OTHER[FIRST], TIE)
 AGREEMENT = "agreement"
+OF_ALL = "agreement, all pairs"
+"""The same with the pairs on which the judge abstains, as if it had tossed a coin."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Sheet:
     Args:
         name: of the set, in front of each measure; `""` for all sets together.
         rulings: one per pair.
-        seed: of the intervals and of the random judge.
+        seed: of the random judge.
         likely: mean log-likelihood of answers under the judge's weights, by the id of their case.
     """
 
@@ -49,21 +52,45 @@ class Sheet:
         """Those of them in which the judge prefers one, too."""
         return [ruling for ruling in self.decided if ruling.decided]
 
+    @cached_property
+    def asked(self) -> list[Ruling]:
+        """All that people decide, abstentions among them; none where the judge never gave a verdict.
+
+        Left out of a comparison, abstentions would be a gain: who is silent on all that is hard is right on
+        the rest.
+        """
+        return [one for one in self.rulings if one.pair.decided] if self.decided else []
+
     @property
     def agreement(self) -> Interval | None:
-        """The share of pairs that people decide on which the judge agrees, its tie counting half."""
-        return self._share(self.decided, _agrees)
+        """The share of pairs that people decide on which the judge agrees; no preference counts half."""
+        return self._share(self.asked, _agrees)
+
+    @property
+    def longer(self) -> Interval | None:
+        """The same of the judge that takes the longer answer."""
+        return self._share(self.asked, lambda one: _score(trivial(self.seed)[LONGER], one.pair))
 
     @property
     def less_longer(self) -> Interval | None:
         """How much more it agrees than the longer answer does, on the same pairs; in [-1, 1]."""
-        return self._less(trivial(self.seed)[LONGER])
+        gains, prompts = self.gains()
+        return mean(gains, prompts, -1.0, 1.0)
+
+    @property
+    def less_longer_tied(self) -> Interval | None:
+        """The same where the longer answer ties whenever the judge prefers none; in [-1, 1].
+
+        A judge of length that takes answers of about one length for a tie may gain on such pairs, of which
+        the longer one is as good as a coin or worse. Here it gains nothing, whatever its margin.
+        """
+        gains, prompts = self.gains()
+        decided = [one.decided for one in self.asked]
+        return mean([gain * own for gain, own in zip(gains, decided, strict=True)], prompts, -1.0, 1.0)
 
     def gains(self) -> tuple[list[float], list[str]]:
         """(gain over the longest-answer judge on each pair, its prompt)."""
-        liked = trivial(self.seed)[LONGER]
-        gains = [one.score - _score(liked, one.pair) for one in self.decided]
-        return gains, _prompts(self.decided)
+        return _gains(self.asked, trivial(self.seed)[LONGER]), _prompts(self.asked)
 
     def findings(self) -> list[Finding]:
         """All measures of the set."""
@@ -71,19 +98,25 @@ class Sheet:
 
     def agreements(self) -> list[Finding]:
         """Agreement with people: the judge's, and what judges come to that read nothing."""
-        found = [self._finding(AGREEMENT, JUDGE, self.agreement)]
+        found = self._beside_trivial(AGREEMENT, self.decided)
+        if len(self.asked) > len(self.decided):
+            found += self._beside_trivial(OF_ALL, self.asked)
+        return found
+
+    def _beside_trivial(self, measure: str, rulings: Sequence[Ruling]) -> list[Finding]:
+        found, prompts = [self._finding(measure, JUDGE, self._share(rulings, _agrees))], _prompts(rulings)
         for arm, choose in trivial(self.seed).items():
-            scores = [_score(choose, one.pair) for one in self.decided]
-            own = share(scores, _prompts(self.decided), self.seed)
-            found.append(self._finding(AGREEMENT, arm, own, self._less(choose)))
+            own = share([_score(choose, one.pair) for one in rulings], prompts)
+            less = mean(_gains(rulings, choose), prompts, -1.0, 1.0)
+            found.append(self._finding(measure, arm, own, less))
         return found
 
     def _decisions(self) -> list[Finding]:
         """Agreement where both prefer one, kappa, how often the judge says tie, and how often nothing."""
-        ours = np.array([one.group for one in self.judged])
-        theirs = np.array([one.pair.label for one in self.judged])
-        items = Items(_prompts(self.judged), self.seed)
-        beyond = items.bootstrap(lambda places: kappa(ours[places], theirs[places]))
+        ours = np.array([CLASSES.index(one.group) for one in self.judged])
+        theirs = np.array([CLASSES.index(one.pair.label) for one in self.judged])
+        # a jackknife suits kappa (Fleiss and Davies 1982), and takes no 2000 draws
+        beyond = Items(_prompts(self.judged)).jackknife(lambda places: kappa(ours[places], theirs[places]))
         found = [
             self._finding("agreement, both decide", JUDGE, self._share(self.both, _agrees)),
             self._finding("Cohen's kappa", JUDGE, beyond),
@@ -102,13 +135,13 @@ class Sheet:
         """Of a judge that compares: whether the order decides."""
         if not self._compares:
             return []
-        twice = [one for one in self.judged if len(one.places) == 2 and set(one.places) <= {"A", "B"}]
+        flips = [(one, one.flip) for one in self.judged if one.flip is not None]
         chosen = [(one, place) for one in self.judged for place in one.places if place in "AB"]
-        first = share(
-            [float(place == "A") for _, place in chosen], _prompts([one for one, _ in chosen]), self.seed
-        )
+        first = share([float(place == "A") for _, place in chosen], _prompts([one for one, _ in chosen]))
         return [
-            self._finding("flip rate", JUDGE, self._share(twice, lambda one: one.choice == FLIPPED)),
+            self._finding(
+                "flip rate", JUDGE, share([known for _, known in flips], _prompts([one for one, _ in flips]))
+            ),
             self._finding("first place chosen", JUDGE, first),
         ]
 
@@ -128,12 +161,12 @@ class Sheet:
         change = [mine - theirs for mine, theirs in zip(judge, people, strict=True)]
         prompts = _prompts(rulings)
         return [
-            self._finding(measure, JUDGE, share(judge, prompts, self.seed)),
+            self._finding(measure, JUDGE, share(judge, prompts)),
             self._finding(
                 measure,
                 PEOPLE,
-                share(people, prompts, self.seed),
-                mean(change, prompts, self.seed, -1.0, 1.0),
+                share(people, prompts),
+                mean(change, prompts, -1.0, 1.0),
             ),
         ]
 
@@ -144,11 +177,7 @@ class Sheet:
         return FIRST if first > second else OTHER[FIRST]
 
     def _share(self, rulings: Sequence[Ruling], value: Callable[[Ruling], float]) -> Interval | None:
-        return share([float(value(one)) for one in rulings], _prompts(rulings), self.seed)
-
-    def _less(self, choose: Callable[[Pair], str]) -> Interval | None:
-        gains = [one.score - _score(choose, one.pair) for one in self.decided]
-        return mean(gains, _prompts(self.decided), self.seed, -1.0, 1.0)
+        return share([float(value(one)) for one in rulings], _prompts(rulings))
 
     def _finding(
         self, measure: str, arm: str, found: Interval | None, less: Interval | None = None
@@ -170,6 +199,11 @@ def _score(choose: Callable[[Pair], str], pair: Pair) -> float:
     """Agreement of a trivial judge with people, who prefer one."""
     choice = choose(pair)
     return 0.5 if choice == TIE else float(choice == pair.label)
+
+
+def _gains(rulings: Sequence[Ruling], choose: Callable[[Pair], str]) -> list[float]:
+    """How much more the judge agrees than a trivial one, pair by pair."""
+    return [one.score - _score(choose, one.pair) for one in rulings]
 
 
 def _prompts(rulings: Sequence[Ruling]) -> list[str]:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from agents.dialogue import Message, Reply
 from agents.errors import ConfigError
 from arena import jsonl
-from arena.calibration.shares import mean, share
 from arena.evaluation.findings import Finding
 from arena.stats.resampling import Interval
+from arena.stats.shares import mean, share
 from rewards.pairwise import Comparison
 from rewards.verdict import Case, Verdict
 
@@ -140,8 +140,6 @@ class Check:
     """By item: 1 where the complete answer beats the one without key fact, without filler; a tie is 0.5."""
     abstained: int
     """Items on which the judge gave no verdict, on one cut or both."""
-    seed: int = 0
-    """Of the intervals."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -151,9 +149,9 @@ class Check:
     def findings(self) -> list[Finding]:
         """The share of wins over either cut; the first less the second is what it sees of the facts."""
         names, columns = list(self.scores), list(zip(*self.scores.values(), strict=True)) or [(), ()]
-        key, filler = (share(column, names, self.seed) for column in columns)
+        key, filler = (share(column, names) for column in columns)
         rises = [one - other for one, other in self.scores.values()]
-        difference = mean(rises, names, self.seed, -1.0, 1.0)
+        difference = mean(rises, names, -1.0, 1.0)
         return [
             Finding("complete beats key fact removed", self.judge, key, "filler removed", difference),
             Finding("complete beats filler removed", self.judge, filler),
@@ -165,7 +163,6 @@ def rated(
     items: Sequence[Omission],
     verdicts: Mapping[str, Verdict],
     tie_margin: float = 0.0,
-    seed: int = 0,
 ) -> Check:
     """What a judge that rates each answer by itself makes of the cuts.
 
@@ -174,7 +171,6 @@ def rated(
         items: what was judged.
         verdicts: by the ids of `cases(items)`; one that is not there is an abstention.
         tie_margin: rewards this close are a tie.
-        seed: of the intervals.
     """
 
     def score(item: Omission, lost: str) -> float | None:
@@ -186,41 +182,36 @@ def rated(
         gain = whole.reward - cut.reward
         return 0.5 if abs(gain) <= tie_margin else float(gain > 0)
 
-    return _check(judge, items, score, seed)
+    return _check(judge, items, score)
 
 
-def compared(
-    judge: str, items: Sequence[Omission], comparisons: Mapping[str, Comparison], seed: int = 0
-) -> Check:
+def compared(judge: str, items: Sequence[Omission], comparisons: Mapping[str, Comparison]) -> Check:
     """What a judge that compares makes of the cuts; a preference that flips with the order is a tie.
 
     Args:
         judge: what it is called in the findings.
         items: what was judged.
         comparisons: by the ids of `pairs(items)`; one that is not there is an abstention.
-        seed: of the intervals.
     """
 
     def score(item: Omission, lost: str) -> float | None:
         found = comparisons.get(item.id(lost))
         return _SCORES.get(found.status) if found else None
 
-    return _check(judge, items, score, seed)
+    return _check(judge, items, score)
 
 
-def _check(
-    judge: str, items: Sequence[Omission], score: Callable[[Omission, str], float | None], seed: int
-) -> Check:
+def _check(judge: str, items: Sequence[Omission], score: Callable[[Omission, str], float | None]) -> Check:
     found = {}
     for item in items:
         key, filler = score(item, KEY), score(item, FILLER)
         if key is not None and filler is not None:
             found[item.name] = (key, filler)
-    return Check(judge, found, len(items) - len(found), seed)
+    return Check(judge, found, len(items) - len(found))
 
 
 def named(
-    judge: str, items: Sequence[Omission], verdicts: Mapping[str, Verdict], embed: Embed, seed: int = 0
+    judge: str, items: Sequence[Omission], verdicts: Mapping[str, Verdict], embed: Embed
 ) -> list[Finding]:
     """Whether what a judge says is missing is the fact that is missing.
 
@@ -233,7 +224,6 @@ def named(
         items: what was judged.
         verdicts: by the ids of `cases(items)`.
         embed: the embedder of the judge.
-        seed: of the intervals.
 
     Returns:
         Nothing where the judge was not asked what is missing.
@@ -251,9 +241,9 @@ def named(
         if whole:
             again.append((item.name, near[-1][1], float(embed([whole])[0] @ vectors[1])))
     return [
-        _paired("WIM near the fact removed", judge, near, "the filler", -1.0, seed),
-        _paired("the same, where it spoke twice", judge, again, "nothing removed", -1.0, seed),
-        _paired("nothing is missing, it says", judge, both, "nothing removed", 0.0, seed),
+        _paired("WIM near the fact removed", judge, near, "the filler", -1.0),
+        _paired("the same, where it spoke twice", judge, again, "nothing removed", -1.0),
+        _paired("nothing is missing, it says", judge, both, "nothing removed", 0.0),
     ]
 
 
@@ -265,11 +255,11 @@ def _wim(verdicts: Mapping[str, Verdict], id: str) -> str | None:
 
 
 def _paired(
-    measure: str, judge: str, rows: Sequence[tuple[str, float, float]], against: str, least: float, seed: int
+    measure: str, judge: str, rows: Sequence[tuple[str, float, float]], against: str, least: float
 ) -> Finding:
     """The mean of the first number, from `least` to 1, and its difference from the second."""
     names = [name for name, _, _ in rows]
-    found: Interval | None = mean([one for _, one, _ in rows], names, seed, least, 1.0)
+    found: Interval | None = mean([one for _, one, _ in rows], names, least, 1.0)
     span = 1.0 - least
-    difference = mean([one - other for _, one, other in rows], names, seed, -span, span)
+    difference = mean([one - other for _, one, other in rows], names, -span, span)
     return Finding(measure, judge, found, against, difference)

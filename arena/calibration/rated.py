@@ -11,10 +11,10 @@ import numpy as np
 from arena.calibration.items import Rated, words
 from arena.calibration.measures import JUDGE, PEOPLE
 from arena.calibration.rulings import LONGER
-from arena.calibration.shares import share
 from arena.evaluation.findings import Finding
 from arena.stats.agreement import rank_correlation
-from arena.stats.resampling import Interval, Items, Places, mean_of
+from arena.stats.resampling import Interval, Items, Places
+from arena.stats.shares import mean, share
 from rewards.verdict import Verdict
 
 RHO = "Spearman's rho"
@@ -66,7 +66,7 @@ class Ratings:
             *self.ranks(),
             *self._within(),
             *self._means(),
-            self._finding("abstains", JUDGE, share(abstained, prompts, self.seed)),
+            self._finding("abstains", JUDGE, share(abstained, prompts)),
         ]
 
     def ranks(self) -> list[Finding]:
@@ -104,7 +104,7 @@ class Ratings:
         known = {prompt: rho for prompt, rho in rhos.items() if math.isfinite(rho)}
         if not known:
             return []
-        found = Items(list(known), self.seed).bootstrap(mean_of(list(known.values())))
+        found = mean(list(known.values()), list(known), -1.0, 1.0)
         return [self._finding("rho within prompts", JUDGE, found)]
 
     def _means(self) -> list[Finding]:
@@ -117,16 +117,16 @@ class Ratings:
         middle = fmean(theirs)
         constant = [abs(value - middle) for value in theirs]
         ours = [rating for _, rating in rated]
-        items = Items([item.cluster for item, _ in rated], self.seed)
+        prompts = [item.cluster for item, _ in rated]
         found: list[Finding] = []
-        for measure, arm, own, other in (
-            ("distance, points", MEAN_OF_PEOPLE, away, constant),
-            ("mean rating", PEOPLE, ours, theirs),
+        for measure, arm, own, other, low, high in (
+            ("distance, points", MEAN_OF_PEOPLE, away, constant, 0.0, 9.0),
+            ("mean rating", PEOPLE, ours, theirs, 1.0, 10.0),
         ):
             less = [one - two for one, two in zip(own, other, strict=True)]
             found += [
-                self._finding(measure, JUDGE, items.bootstrap(mean_of(own))),
-                self._finding(measure, arm, items.bootstrap(mean_of(other)), items.bootstrap(mean_of(less))),
+                self._finding(measure, JUDGE, mean(own, prompts, low, high)),
+                self._finding(measure, arm, mean(other, prompts, low, high), mean(less, prompts, -9.0, 9.0)),
             ]
         return found
 
@@ -137,29 +137,27 @@ class Ratings:
         return Finding(name, arm, found, JUDGE if less else "", less, 2)
 
 
-def spread(ratings: Sequence[float], prompts: Sequence[Hashable], seed: int = 0) -> list[Finding]:
+def spread(ratings: Sequence[float], prompts: Sequence[Hashable]) -> list[Finding]:
     """How much of the scale from 1 to 10 a judge uses: ratings are told apart by one decimal.
 
     Args:
         ratings: of all answers that were rated.
         prompts: what each answers.
-        seed: of the intervals.
     """
     if not ratings:
         return []
     values = np.round(np.asarray(ratings, float), 1)
-    items = Items(prompts, seed)
+    items = Items(prompts)
+    [(mode, _)] = Counter(values.tolist()).most_common(1)
 
     def different(places: Places) -> float:
         return float(len(np.unique(values[places])))
 
-    def commonest(places: Places) -> float:
-        counts = np.unique(values[places], return_counts=True)[1]
-        return float(counts.max() / len(places)) if len(places) else math.nan
+    def deviation(places: Places) -> float:
+        return float(values[places].std()) if len(places) else math.nan
 
-    deviation = items.bootstrap(lambda places: float(values[places].std()))
     return [
         Finding("different ratings", JUDGE, items.jackknife(different), digits=0),
-        Finding("standard deviation", JUDGE, deviation, digits=2),
-        Finding("commonest rating", JUDGE, items.bootstrap(commonest)),
+        Finding("standard deviation", JUDGE, items.jackknife(deviation), digits=2),
+        Finding("commonest rating", JUDGE, share((values == mode).astype(float).tolist(), prompts)),
     ]

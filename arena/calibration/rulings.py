@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from arena.calibration.items import FIRST, OTHER, SECOND, TIE, Pair
+from arena.stats.agreement import flip
 from rewards.pairwise import CHOICES, Comparison
 from rewards.verdict import Verdict
 
 FLIPPED = "flipped"
 ABOUT = {"about": FIRST, "other": SECOND, TIE: TIE, FLIPPED: FLIPPED}
 """What a comparison's status says of a pair."""
+ORDERS = ({"A": FIRST, "B": SECOND}, {"A": SECOND, "B": FIRST})
+"""Which answer a place holds, in each order."""
 LONGER, FIRST_JUDGE, RANDOM = "longer", "first", "random"
 
 
@@ -36,8 +39,15 @@ class Ruling:
         return self.choice if self.decided else TIE
 
     @property
+    def flip(self) -> float | None:
+        """1 where each order has preferred another answer, None where one of them preferred none."""
+        if len(self.places) < len(ORDERS):
+            return None
+        return flip(*(order.get(place, "") for order, place in zip(ORDERS, self.places, strict=True)))
+
+    @property
     def score(self) -> float:
-        """Agreement with people, who prefer one: 1, 0, or 0.5 where the judge prefers neither."""
+        """Agreement with people, who prefer one: 1, 0, or 0.5 where the judge prefers neither or abstains."""
         return float(self.choice == self.pair.label) if self.decided else 0.5
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rewards.judge import Judge
 
 FILE = "verdict.json"
-SCHEMA = "arena.judge/1"
+SCHEMA = "arena.judge/2"
 POINTWISE, PAIRWISE = "pointwise", "pairwise"
 MIXED = ("zeta", "wim", "normalisation", "cosine")
 """Settings of a judge that make it another one where zeta is above 0."""
@@ -46,11 +46,14 @@ class Measured:
     sets: Mapping[str, int]
     """What it was measured on, and how many pairs or rated answers of each."""
     agreement: Interval | None
-    """With people, on the pairs that they decide; None where no pair was judged."""
+    """With people, on all pairs that they decide: where it prefers neither or abstains, it counts half. None
+    where no pair was judged."""
     longer: Interval | None
     """The agreement of the judge that takes the longer answer, on the same pairs."""
     less_longer: Interval | None
     """The difference of the two, paired."""
+    less_longer_tied: Interval | None
+    """The same where the longer answer is taken for a tie whenever this judge prefers neither or abstains."""
     abstained: float
     """The share of all pairs, or of all rated answers, on which the judge gave no verdict."""
     made: str
@@ -60,20 +63,32 @@ class Measured:
 
     @property
     def better(self) -> bool | None:
-        """Whether it agrees more with people than the longer answer does; None where that is not shown."""
-        if self.less_longer is None or not self.less_longer.known or not self.less_longer.sign:
+        """Whether it agrees more with people than the longer answer does; None where that is not shown.
+
+        It has to be shown in both ways of taking ties: by `less_longer` alone, a judge of length may gain by
+        its margin; by `less_longer_tied` alone, any judge may, by silence where the longer answer is right.
+        """
+        less, tied = self.less_longer, self.less_longer_tied
+        if less is None or tied is None or not (less.known and tied.known) or not less.sign:
             return None
-        return self.less_longer.sign > 0
+        return False if less.sign < 0 else True if tied.sign > 0 else None
 
     @property
     def numbers(self) -> str:
-        """Agreement, what the longer answer comes to, and the difference, in words."""
-        if self.agreement is None or self.longer is None or self.less_longer is None:
+        """On what it was measured, agreement, what the longer answer comes to, the difference, in words."""
+        own, less, tied = self.agreement, self.less_longer, self.less_longer_tied
+        if own is None or self.longer is None or less is None or tied is None:
             return "no pairs that people decide were judged"
-        less = self.less_longer
+        sets = ", ".join(f"{name} {count}" for name, count in self.sets.items())
+        silent = f"; it abstained on {self.abstained:.1%}, which counts half" if self.abstained else ""
+        same = (
+            ""
+            if tied == less
+            else f"; if the longer answer ties where it does, {tied.value:+.1%}, {_ends(tied)}"
+        )
         return (
-            f"agrees with people on {self.agreement.value:.1%} of {self.agreement.n} pairs, the longer "
-            f"answer on {self.longer.value:.1%}: difference {less.value:+.1%}, {_ends(less)}"
+            f"agrees with people on {own.value:.1%} of {own.n} pairs ({_ends(own, '')}; {sets}), the longer "
+            f"answer on {self.longer.value:.1%}: difference {less.value:+.1%}, {_ends(less)}{same}{silent}"
         )
 
     @property
@@ -96,13 +111,13 @@ class Measured:
         return path
 
 
-INTERVALS = ("agreement", "longer", "less_longer")
+INTERVALS = ("agreement", "longer", "less_longer", "less_longer_tied")
 
 
-def _ends(interval: Interval) -> str:
+def _ends(interval: Interval, sign: str = "+") -> str:
     if not interval.known:
         return "of unknown precision"
-    return f"95 % interval {interval.low:+.1%} to {interval.high:+.1%}"
+    return f"95 % interval {interval.low:{sign}.1%} to {interval.high:{sign}.1%}"
 
 
 def read(path: Path) -> Measured:
@@ -119,7 +134,8 @@ def read(path: Path) -> Measured:
     row = read_json(file)
     if row.get("schema") != SCHEMA:
         raise ConfigError(
-            f"{file} is no verdict on a judge: its schema is {row.get('schema')!r}, not {SCHEMA}"
+            f"{file} is no verdict on a judge that can be read: its schema is {row.get('schema')!r}, not "
+            f"{SCHEMA}; remove its folder, and measure the judge again by python -m arena.judge"
         )
     try:
         values = {each.name: row[each.name] for each in fields(Measured)}

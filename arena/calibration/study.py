@@ -81,17 +81,17 @@ class Study:
         bench, suite = self.bench, attacks.load(self.most, self.bench.seed)
         if bench.judge is not None:
             given = bench.verdicts(attacks.cases(suite), "attacks")
-            return trials.rated(JUDGE, suite, given, bench.judge.tie_margin, seed=bench.seed)
-        return trials.compared(JUDGE, suite, bench.comparisons(attacks.pairs(suite), "attacks"), bench.seed)
+            return trials.rated(JUDGE, suite, given, bench.judge.tie_margin)
+        return trials.compared(JUDGE, suite, bench.comparisons(attacks.pairs(suite), "attacks"))
 
     def _cut(self) -> dict[str, Any]:
         bench, items = self.bench, omissions.load(self.most, self.bench.seed)
         if bench.judge is not None:
             given = bench.verdicts(omissions.cases(items), "omissions")
-            check = omissions.rated(JUDGE, items, given, bench.judge.tie_margin, bench.seed)
+            check = omissions.rated(JUDGE, items, given, bench.judge.tie_margin)
             if bench.judge.wim is None:
                 return {"check": check}
             embedder = bench.judge.wim.embedder
-            return {"check": check, "named": omissions.named(JUDGE, items, given, embedder, bench.seed)}
+            return {"check": check, "named": omissions.named(JUDGE, items, given, embedder)}
         given_in_pairs = bench.comparisons(omissions.pairs(items), "omissions")
-        return {"check": omissions.compared(JUDGE, items, given_in_pairs, bench.seed)}
+        return {"check": omissions.compared(JUDGE, items, given_in_pairs)}

@@ -1,7 +1,7 @@
 """Whom a comparison is between: single runs, or runs of one conf with several seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
@@ -57,9 +57,13 @@ class Arm:
         return joined(columns(run) for run in self.runs)
 
     @property
-    def within(self) -> dict[str, str]:
-        """Letter -> speaker of those that an evaluation compares within the run."""
-        return {draft.arm: draft.speaker for draft in self.drafts if draft.arm}
+    def contestants(self) -> list[str]:
+        """Those that an evaluation compares within the run."""
+        return list(dict.fromkeys(draft.speaker for draft in self.drafts if draft.contestant))
+
+    def calling(self, contestant: str, name: str) -> "Arm":
+        """The same arm, with a contestant by another name."""
+        return Arm(self.letter, tuple(replace(run, called=((contestant, name),)) for run in self.runs))
 
 
 def found(names: Sequence[str], root: Path = ROOT) -> list[Recorded]:
@@ -107,6 +111,21 @@ def arms(runs: Sequence[Recorded]) -> list[Arm]:
     if len(grouped) > len(ascii_uppercase):
         raise ConfigError(f"{len(grouped)} arms are more than can be told apart: name 26 or fewer")
     return [Arm(letter, tuple(group)) for letter, group in zip(ascii_uppercase, grouped, strict=False)]
+
+
+def matched(a: Arm, b: Arm) -> tuple[Arm, Arm]:
+    """Two arms whose contestants have common names.
+
+    Contestants are joined by their names, wherever they stand. Where one of each side has no namesake, they
+    are what the two evaluations differ in, and are compared as `one / other`; more of them are no pairs.
+    """
+    mine, theirs = a.contestants, b.contestants
+    alone = [[name for name in own if name not in other] for own, other in ((mine, theirs), (theirs, mine))]
+    if [len(own) for own in alone] != [1, 1]:
+        return a, b
+    [one], [other] = alone
+    both = f"{one} / {other}"
+    return a.calling(one, both), b.calling(other, both)
 
 
 def _but_seeds(run: Recorded) -> Row:

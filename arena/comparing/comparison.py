@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from arena.comparing.arms import Arm
+from arena.comparing.arms import Arm, matched
 from arena.comparing.estimates import Mean, Whole, apart, shown, told
 from arena.comparing.measures import Column, Measure
 from arena.comparing.pairing import Left, left, refuse_unpaired
@@ -32,7 +32,7 @@ class Difference:
     a: Interval
     b: Interval
     difference: Interval
-    """Of b less a; paired, unless `paired` says otherwise."""
+    """Of b less a; paired, unless `paired` says otherwise. Over seeds where both sides have several."""
     spread: float
     """Standard deviation of the values within the sides; 0 where all are equal."""
     noise: float
@@ -40,6 +40,15 @@ class Difference:
     paired: bool
     left: tuple[int, int]
     """Values of each side that are not in it, since they have no partner."""
+    these_seeds: Interval | None = None
+    """Of several seeds: the difference over topics, which is of these very seeds and of no other."""
+    by_seed: bool = False
+    """Whether seeds are what is left out in turn."""
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether the interval is over several seeds on each side."""
+        return self.by_seed and self.clusters > 1
 
     @property
     def clusters(self) -> int:
@@ -80,6 +89,7 @@ def compare(a: Arm, b: Arm, names: Sequence[str], paired: bool = True) -> Compar
     Raises:
         ArenaError: nothing can be paired; says why.
     """
+    a, b = matched(a, b)
     if paired:
         drafts = {draft.place for draft in a.drafts} & {draft.place for draft in b.drafts}
         both = drafts if a.drafts or b.drafts else _common_updates(a, b)
@@ -151,19 +161,17 @@ def difference(one: Column, other: Column, paired: bool) -> Difference | None:
         )
     if not own or not theirs:
         return None
-    groups = [clusters(one.measure, places, [*own, *theirs]) for places in (own, theirs)]
-    whole = bool(one.grams)
-    sides = [
-        Whole(c, p, g) if whole else Mean(c, p, g)
-        for c, p, g in zip((one, other), (own, theirs), groups, strict=True)
-    ]
+    seeds = by_seed(one.measure, own, theirs)
+    sides = _sides(one, other, own, theirs, seeds)
     a, b = (side.interval() for side in sides)
-    if a is None or b is None:
+    change = _change(sides, paired)
+    if a is None or b is None or change is None:
         return None
-    change = sides[0].less(sides[1]) if paired else apart(a, b)
-    if change is None:
-        return None
-    noise = spread_of(sides[0].changes(sides[1]), groups[0]) if paired else math.nan
+    these = None
+    if seeds and one.measure.per != "update":
+        sides = _sides(one, other, own, theirs, False)
+        these = _change(sides, paired)
+    noise = spread_of(sides[0].changes(sides[1]), sides[0].groups) if paired else math.nan
     columns = zip((one, other), (own, theirs), strict=True)
     gone = tuple(len(list(column.places)) - len(places) for column, places in columns)
     return Difference(
@@ -173,11 +181,32 @@ def difference(one: Column, other: Column, paired: bool) -> Difference | None:
         shown(a, one.measure),
         shown(b, one.measure),
         told(change),
-        _within(sides),
+        _spread(sides),
         noise,
         paired,
         (gone[0], gone[1]),
+        told(these) if these else None,
+        seeds,
     )
+
+
+def _sides(
+    one: Column, other: Column, own: Sequence[Place], theirs: Sequence[Place], seeds: bool
+) -> tuple[Mean, Mean]:
+    """Both sides, by seed or by topic."""
+    kind = Whole if one.grams else Mean
+    return (
+        kind(one, own, clusters(one.measure, own, seeds)),
+        kind(other, theirs, clusters(one.measure, theirs, seeds)),
+    )
+
+
+def _change(sides: tuple[Mean, Mean], paired: bool) -> Interval | None:
+    """How much more the second side is."""
+    if paired:
+        return sides[0].less(sides[1])
+    a, b = (side.interval() for side in sides)
+    return apart(a, b) if a is not None and b is not None else None
 
 
 def _common_scale(one: Column, other: Column) -> str:
@@ -192,15 +221,24 @@ def _order(place: Place) -> tuple[str, ...]:
     return tuple(map(str, place))
 
 
-def clusters(measure: Measure, places: Sequence[Place], everything: Sequence[Place]) -> list[Hashable]:
-    """What each place belongs to: its topic; of an update its seed, or with one seed alone its step."""
-    if measure.per != "update":
-        return [place.text for place in places]
-    several = len({place.seed for place in everything}) > 1
-    return [place.seed if several else place.time for place in places]
+def by_seed(measure: Measure, own: Sequence[Place], theirs: Sequence[Place]) -> bool:
+    """Whether an interval is over seeds: one over topics is of the trainings at hand, and of no other.
+
+    It takes several on both sides. Updates of two single seeds that differ are nothing to draw from.
+    """
+    counts = [len({place.seed for place in places}) for places in (own, theirs)]
+    different = measure.per == "update" and len({place.seed for place in (*own, *theirs)}) > 1
+    return min(counts) > 1 or different
 
 
-def _within(sides: Sequence[Mean]) -> float:
+def clusters(measure: Measure, places: Sequence[Place], seeds: bool) -> list[Hashable]:
+    """What each place belongs to: its seed; else its topic, or of an update its step."""
+    if seeds:
+        return [place.seed for place in places]
+    return [place.time if measure.per == "update" else place.text for place in places]
+
+
+def _spread(sides: Sequence[Mean]) -> float:
     """Root mean square of the standard deviations within the sides."""
     return float(np.sqrt(np.mean([np.var(side.values) for side in sides])))
 

@@ -1,11 +1,13 @@
 """What speaks against believing a comparison: warnings by name."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 from arena.alarms import SHARE, TRUNCATED
 from arena.comparing.arms import Arm
 from arena.comparing.comparison import Comparison, Difference
 from arena.comparing.trust import other_weights, refused
+from arena.evaluation.match.alarms import ABSTAINED
 from arena.feedback.feedback_alarms import FLIPS
 from arena.stats.power import advice
 from arena.terminal import one_line
@@ -17,8 +19,17 @@ MANY = 20
 LEVEL = 0.05
 SEEDS = 5
 """Seeds of an arm below which they are few."""
-HEADLINES = ("reward", "rating", "performance", "score")
+HEADLINES = ("win-rate", "reward", "rating", "performance", "score")
 """What a comparison is mostly about: where these are not decided, it is said what would decide them."""
+LIMITS: Mapping[str, tuple[float, str]] = {
+    "ties": (SHARE, "{share} of {arm}'s comparisons ended in a tie: its judge tells little apart"),
+    "abstained": (ABSTAINED, "{arm}'s judge gave no verdict on {share} of what it saw: it is left out"),
+    "flips": (
+        FLIPS,
+        "{share} of {arm}'s comparisons changed with the order of the answers: its judge goes by the place",
+    ),
+}
+"""Shares of what a judge saw above which it is said of it."""
 _LONG = 200
 
 Doubts = dict[str, str]
@@ -68,14 +79,15 @@ def _pairing(of: Comparison) -> Iterator[tuple[str, str]]:
         if 1 < len(arm.runs) < SEEDS:
             yield (
                 f"few_seeds_{arm.letter}",
-                f"{arm.letter} has {len(arm.runs)} seeds, which are few: intervals by topic do not say what "
-                "another training would give",
+                f"{arm.letter} has {len(arm.runs)} seeds, which are few: intervals over seeds are wide, and "
+                "those over topics do not say what another training would give",
             )
-    if len(of.a.runs) == len(of.b.runs) == 1 and any(row.measure.per == "update" for row in of.rows):
+    if of.rows and not any(row.over_seeds for row in of.rows):
         yield (
             "one_seed",
-            "one training on each side: intervals of updates are over the last steps of these two, and do "
-            "not say what another seed would give",
+            "one seed on each side: intervals are over the topics of these runs, of updates over their last "
+            "steps, and do not say what another seed would give: another training may differ by more than "
+            "they show",
         )
 
 
@@ -115,21 +127,12 @@ def _judging(of: Comparison) -> Iterator[tuple[str, str]]:
             f"scales_differ_{label}",
             f"{count} pairs of {label} are on two scales (such as rating and rating+wim) and are left out",
         )
-    for letter in ("A", of.b.letter):
-        sides = {row.measure.name: row.a if letter == "A" else row.b for row in of.rows}
-        lost = sum(sides[name].value for name in ("ties", "abstained") if name in sides)
-        if lost > SHARE:
-            yield (
-                f"undecided_{letter}",
-                f"{lost:.0%} of what {letter}'s judge saw ended in a tie or without a verdict: "
-                "it tells little apart",
-            )
-        if "flips" in sides and sides["flips"].value > FLIPS:
-            yield (
-                f"flips_{letter}",
-                f"{sides['flips'].value:.0%} of {letter}'s comparisons changed with the order of "
-                "the answers: its judge goes by the place",
-            )
+    for row in of.rows:
+        for letter, side in (("A", row.a), (of.b.letter, row.b)):
+            limit, text = LIMITS.get(row.measure.name, (math.inf, ""))
+            if side.value > limit:
+                told = text.format(share=f"{side.value:.0%}", arm=letter)
+                yield f"{row.measure.name}_{letter}{_of(row)}", told
     if other := other_weights(of.a, of.b):
         yield "weights_differ", f"one name, two weights or precisions: {one_line(', '.join(other), _LONG)}"
 
@@ -151,7 +154,12 @@ def _small(of: Comparison, asked: Sequence[str]) -> Iterator[tuple[str, str]]:
         headline = row.measure.name in (*HEADLINES, *asked) and row.measure.per != "update"
         if headline and row.paired and row.difference.value and not row.difference.sign:
             seen = float(f"{abs(row.difference.value):.2g}")
-            text = advice(row.difference, row.noise, seen)
+            text = (
+                f"{row.clusters} seeds do not show a difference of {seen:g}: it takes more seeds, for more "
+                "topics only tell more of these"
+                if row.these_seeds
+                else advice(row.difference, row.noise, seen)
+            )
             yield f"undecided{_of(row)}_{row.measure.name}", f"{row.label}: {text}"
 
 

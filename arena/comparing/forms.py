@@ -18,7 +18,7 @@ from arena.stats.resampling import Interval
 SCHEMA = "arena.compare/1"
 HEAD = (
     "measure", "part", "per", "arm", "run", "value", "low", "high", "against", "difference",
-    "difference_low", "difference_high", "n", "clusters", "paired",
+    "difference_low", "difference_high", "n", "clusters", "paired", "these_seeds_low", "these_seeds_high",
 )  # fmt: skip
 """Columns of the CSV; an end that is not known is empty."""
 Doubts = Sequence[Mapping[str, str]]
@@ -32,7 +32,9 @@ def markdown(comparisons: Sequence[Comparison], doubts: Doubts) -> str:
         lines += [f"- {arm.letter}: {inline(about(arm))}" for arm in (of.a, of.b)]
         lines += ["", inline(pairing(of)), ""]
         if of.rows:
-            lines += table([inline(name) for name in head(of)], [map_inline(cells(row)) for row in of.rows])
+            lines += table(
+                [inline(name) for name in head(of)], [map_inline(cells(of, row)) for row in of.rows]
+            )
         lines += [line for text in besides(of) for line in (inline(text), "")]
         lines += ["### Warnings", "", *(f"- {inline(text)}" for text in against.values() or ["None."]), ""]
         lines += ["### What was set differently", ""]
@@ -61,11 +63,11 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
 def _lines(of: Comparison, row: Difference) -> Iterator[list[Any]]:
     for arm, side, change in ((of.a, row.a, None), (of.b, row.b, row.difference)):
         own = _numbers(side)
-        less = _numbers(change)
+        less, these = _numbers(change), _numbers(row.these_seeds if change else None)
         yield [
             row.measure.name, printable(row.part), row.measure.per, arm.letter, printable(arm.name),
             own["value"], own["low"], own["high"], "A" if change else "", less["value"], less["low"],
-            less["high"], row.difference.n, row.clusters, row.paired,
+            less["high"], row.difference.n, row.clusters, row.paired, these["low"], these["high"],
         ]  # fmt: skip
 
 
@@ -95,7 +97,7 @@ def _arm(arm: Arm) -> dict[str, Any]:
         "states": arm.states,
         "seeds": arm.seeds,
         "drafts": len(arm.drafts),
-        "within": arm.within,
+        "contestants": arm.contestants,
     }
 
 
@@ -126,6 +128,7 @@ def _row(row: Difference) -> dict[str, Any]:
         "a": row.a.numbers(),
         "b": row.b.numbers(),
         "difference": row.difference.numbers(),
+        "these_seeds": row.these_seeds.numbers() if row.these_seeds else None,
         "paired": row.paired,
         "left_out": {"a": row.left[0], "b": row.left[1]},
     }

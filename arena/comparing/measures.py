@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from agents.errors import ConfigError
 from arena.comparing.recorded import PERFORMANCE, Draft, Place, Recorded
 from arena.evaluation.diversity import ngrams, words
+from arena.evaluation.match.play import OUTCOMES
 from arena.feedback.collect_report import DECIDED
 from arena.records import Row
 from arena.spelling import did_you_mean
@@ -21,7 +22,10 @@ class Measure:
 
     name: str
     per: str
-    """What has a value: `draft`, `turn`, `performance`, `comparison`; `update` of a learner."""
+    """What has a value: `draft`, `turn`, `performance`, `comparison`; `update` of a learner.
+
+    Ties and abstentions of a match are of its comparisons.
+    """
     digits: int = 3
     label: str = ""
     """What it is called; default: its name."""
@@ -49,6 +53,7 @@ MEASURES = {
         Measure("pairs", "turn", share=True),
         Measure("ties", "turn", share=True),
         Measure("flips", "comparison", share=True),
+        Measure("win-rate", "comparison", share=True),
         Measure(PERFORMANCE, "performance", 2, "performance rating"),
         Measure("loss", "update", 4),
         Measure("margin", "update", 4),
@@ -165,6 +170,8 @@ def columns(run: Recorded) -> Columns:
                 row["dialogue"], kind=row["kind"], draft=row["id"].replace(f"{row['dialogue']}.", "")
             )
             made.add("flips", "", place, row["status"] == "flipped")
+    for row in run.rows("matches"):
+        _matched(made, run, row)
     for row in run.rows("metrics"):
         for name in UPDATES:
             if name in row:
@@ -213,6 +220,22 @@ def _judged(made: _Making, run: Recorded, row: Row) -> None:
             numbers["control"] = row["cosine"] - row["cosine_shuffled"]
     for name, value in numbers.items():
         made.judged(name, part, draft.place, value, row)
+
+
+def _matched(made: _Making, run: Recorded, row: Row) -> None:
+    """What a comparison of two contestants tells: of the first one by the alphabet, on whichever side."""
+    a, b = run.call(row["a"]), run.call(row["b"])
+    part = " : ".join(sorted((a, b)))
+    place = run.place(row["dialogue"], turn=row["turn"], kind="comparison", speaker=part)
+    status = row["status"]
+    decided = status in OUTCOMES.values()
+    made.add("abstained", part, place, not decided)
+    if decided:
+        won = {"a": 1.0, "b": 0.0}.get(status, 0.5)
+        judge = {"zeta": 0.0, "judge_model": row["judge"]}
+        made.judged("win-rate", part, place, won if a < b else 1 - won, judge)
+        made.add("ties", part, place, status == "tie")
+        made.add("flips", part, place, status == "flipped")
 
 
 def _part(judge: str, arm: str) -> str:

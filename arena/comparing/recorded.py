@@ -30,9 +30,11 @@ class Place(NamedTuple):
     turn: int = 0
     kind: str = ""
     speaker: str = ""
-    """`""` where several who are compared answer in one turn: there the draft's letter says who."""
+    """Of a comparison of two contestants both, in alphabetical order."""
     draft: str = ""
-    """Its letter; `""` for what belongs to a turn."""
+    """Which of the speaker's drafts: its letter, for those of one letter are drawn alike; where several who
+    are compared answer in one turn its number, `""` for the first. `""` too for what belongs to a turn.
+    """
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ class Draft:
     content: str
     tokens: int
     truncated: bool
+    contestant: bool = False
+    """Whether several who are compared within the run answer in this turn."""
 
     @property
     def arm(self) -> str:
-        """The letter of who wrote it, where several are compared within the run; else `""`."""
-        return "" if self.place.speaker else self.place.draft
+        """Who wrote it, where several are compared within the run; else `""`."""
+        return self.place.speaker if self.contestant else ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Recorded:
     """A run folder. A row without a key that is needed is an ArenaError of its reader."""
 
     path: Path
+    called: tuple[tuple[str, str], ...] = ()
+    """Contestants, and what a comparison calls them instead."""
 
     @property
     def name(self) -> str:
@@ -131,24 +137,33 @@ class Recorded:
     @cached_property
     def drafts(self) -> dict[str, Draft]:
         """All drafts whose prompts are on record, by id."""
-        kept = list(self.rows("turns"))
+        kept = sorted(self.rows("turns"), key=lambda row: (len(row["id"]), row["id"]))
         speakers: dict[tuple[str, int], set[str]] = {}
         for row in kept:
             speakers.setdefault((row["dialogue"], row["turn"]), set()).add(row["speaker"])
-        found = {}
+        found, told = {}, Counter[tuple[str, int, str, str]]()
         for row in kept:
-            alone = len(speakers[row["dialogue"], row["turn"]]) == 1
+            several = len(speakers[row["dialogue"], row["turn"]]) > 1
+            kind, letter = row.get("kind", "reply"), row["id"].rpartition(".")[2].lstrip("0123456789")
+            own = row["dialogue"], row["turn"], kind, row["speaker"]
+            told[own] += 1
+            number = str(told[own]) if told[own] > 1 else ""
             place = self.place(
                 row["dialogue"],
                 turn=row["turn"],
-                kind=row.get("kind", "reply"),
-                speaker=row["speaker"] if alone else "",
-                draft=row["id"].rpartition(".")[2].lstrip("0123456789"),
+                kind=kind,
+                speaker=self.call(row["speaker"]) if several else row["speaker"],
+                draft=number if several else letter,
             )
             if place:
                 cut = row["finish"] == "length"
-                found[row["id"]] = Draft(place, row["speaker"], row["content"], row["tokens_out"], cut)
+                text, tokens = row["content"], row["tokens_out"]
+                found[row["id"]] = Draft(place, row["speaker"], text, tokens, cut, several)
         return found
+
+    def call(self, contestant: str) -> str:
+        """What a contestant is called in a comparison."""
+        return dict(self.called).get(contestant, contestant)
 
     @cached_property
     def strangers(self) -> int:

@@ -56,7 +56,7 @@ def _block(of: Comparison, doubts: Mapping[str, str]) -> Iterator[RenderableType
 def _table(of: Comparison) -> RenderableType:
     shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     shown.add_column("", overflow="fold")
-    rows = [cells(row) for row in of.rows]
+    rows = [cells(of, row) for row in of.rows]
     for place, name in enumerate(head(of)[1:], start=1):
         widest = max(len(name), *(len(row[place]) for row in rows))
         shown.add_column(name, justify="right", no_wrap=True, min_width=widest)

@@ -35,9 +35,21 @@ def refused(column: Column, a: Arm, b: Arm) -> str:
         return _judges(column, a, b, _of_rewards(a, b))
     if name in ("rating", "performance"):
         return _judges(column, a, b, (*PAIRING, *MIXING, "wim"))
+    if name == "win-rate":
+        return _comparers(column, a, b)
     if name in ("cosine", "control", "echo"):
         return _judges(column, a, b, (*PAIRING, *MIXING))
     return ""
+
+
+def _comparers(column: Column, a: Arm, b: Arm) -> str:
+    """Why the comparisons of two matches are not of one judge."""
+    asked = ("evaluation.pairwise.", "evaluation.agent.", "evaluation.rubric")
+    if differ := _differing(a, b, lambda key: key.startswith(asked)):
+        return f"judges differ: {_named(differ)}"
+    if models := _unlike(column, b, "model"):
+        return f"judges differ: {models}"
+    return _renamed(a, b)
 
 
 def _differing(a: Arm, b: Arm, of: Callable[[str], bool]) -> list[Setting]:
@@ -84,6 +96,11 @@ def _weights(a: Arm, b: Arm, root: str) -> str:
         differ = _differing(a, b, lambda key: key.startswith("agents.") and key.rpartition(".")[2] in WEIGHTS)
         if differ:
             return f"the experts judge each other, and differ: {_named(differ)}"
+    return _renamed(a, b)
+
+
+def _renamed(a: Arm, b: Arm) -> str:
+    """Whether one name stands for two judges."""
     models = {judged.model for each in a.columns.values() for judged in each.judges.values()}
     other = [name for name in other_weights(a, b) if name.rpartition("/")[2] in models]
     return f"the judge has one name and two weights: {', '.join(other)}" if other else ""

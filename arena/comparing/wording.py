@@ -21,6 +21,11 @@ APART = (
     "Intervals are of 95 %, of means of each side that nothing pairs: Welch's t, each side clustered by "
     "topic (n: values of both sides, and topics of the smaller one in brackets).",
 )
+OVER_SEEDS = (
+    "With several seeds on both sides they leave out one seed at a time instead, and n has the seeds in "
+    "brackets. 'these seeds' leaves out one topic at a time: it is narrower, and holds for these very "
+    "trainings alone.",
+)
 
 
 def about(arm: Arm) -> str:
@@ -33,8 +38,8 @@ def about(arm: Arm) -> str:
         f"seed{'s' * (len(arm.runs) > 1)} {seeds}",
         count(len(arm.drafts), "draft"),
     ]
-    within = ", ".join(f"{letter} is {one_line(name, _LONG)}" for letter, name in arm.within.items())
-    return " · ".join(filter(None, [*facts, within]))
+    names = ", ".join(one_line(name, _LONG) for name in arm.contestants)
+    return " · ".join(filter(None, [*facts, names and f"contestants {names}"]))
 
 
 def pairing(of: Comparison) -> str:
@@ -56,16 +61,23 @@ def method(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """How the intervals were made."""
     updates = any(row.measure.per == "update" for each in comparisons for row in each.rows)
     first = (METHOD if updates else METHOD[:1]) if comparisons[0].paired else APART
-    return (*first, *filter(None, [by_chance(comparisons)]))
+    seeds = OVER_SEEDS if any(row.these_seeds for each in comparisons for row in each.rows) else ()
+    return (*first, *seeds, *filter(None, [by_chance(comparisons)]))
 
 
 def head(of: Comparison) -> tuple[str, ...]:
     """What stands above the columns."""
     letter = of.b.letter
-    return "", "A", letter, f"{letter} - A", "95 %" if of.paired else f"95 %, {UNPAIRED}", "n"
+    ends = "95 %" if of.paired else f"95 %, {UNPAIRED}"
+    more = ("these seeds",) if _several(of) else ()
+    return "", "A", letter, f"{letter} - A", ends, *more, "n"
 
 
-def cells(row: Difference) -> tuple[str, ...]:
+def _several(of: Comparison) -> bool:
+    return any(row.these_seeds for row in of.rows)
+
+
+def cells(of: Comparison, row: Difference) -> tuple[str, ...]:
     """What a table shows of a row."""
     digits = row.measure.digits
     return (
@@ -74,6 +86,7 @@ def cells(row: Difference) -> tuple[str, ...]:
         number(row.b, digits),
         number(row.difference, digits, "+"),
         ends_of(row.difference, digits, "+"),
+        *((ends_of(row.these_seeds, digits, "+"),) if _several(of) else ()),
         f"{row.difference.n} ({row.clusters})",
     )
 

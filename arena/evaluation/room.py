@@ -1,13 +1,13 @@
 """What an evaluation is given: who is measured, on what, where it writes; and the asking common to all."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from agents.base import Agent
 from agents.dialogue import Turn
-from agents.errors import ConfigError
+from agents.errors import ConfigError, Unavailable
 from arena import records
 from arena.evaluation.findings import Report
 from arena.feedback.floor import Floor, Line, Said, Unsaid, chunks
@@ -15,14 +15,27 @@ from arena.feedback.writer import Writer
 from arena.scribe import Scribe
 from arena.seeds import seed_of
 from rewards.judge import Judge
+from rewards.pairwise import NO_REPLY
 from rewards.verdict import Case, Verdict
 
 R = TypeVar("R")
+A = TypeVar("A")
 CHUNK = 32
 """Cases that are judged, and texts that are asked for, before what came of them is written."""
 PATIENCE = 5
 BARE = "untrained"
 """The name of the checkpoint without an adapter."""
+
+
+class Question(Protocol):
+    """Whatever a judge is asked about."""
+
+    @property
+    def id(self) -> str:
+        """By which the answer is on record."""
+
+
+Q = TypeVar("Q", bound=Question)
 
 
 class Judging(Protocol):
@@ -119,20 +132,27 @@ class Room:
             judge: how it judges.
             agent: who judges.
             cases: what is judged; those on record are not judged again.
+
+        Raises:
+            Unavailable: the judge is out of reach; what it said until then is on record.
         """
         run, about = self.scribe.run, f"verdict by {name}"
         known = {row["id"]: records.verdict_of(row) for row in run.rows("verdicts")}
         lost = {row["of"] for row in run.rows("failures") if row["id"].endswith(f"#{about}")}
         new = [case for case in cases if case.id not in known and case.id not in lost]
         done = len(cases) - len(new)
-        for part in chunks(new, CHUNK):
-            began = time.perf_counter()
+
+        def rate(part: Sequence[Case]) -> list[Verdict | Unavailable]:
             seeds = [seed_of(self.seed, "judge", case.id.partition(".")[0]) for case in part]
-            found = judge.rate(agent, part, seeds)
+            return [_heard(verdict) for verdict in judge.rate(agent, part, seeds)]
+
+        began = time.perf_counter()
+        for told in answers(self.scribe, agent, new, rate, heard=bool(known or lost)):
+            found = list(told.values())
             self.scribe.judged(found, judge=name, about=about, zeta=judge.zeta)
             known |= {verdict.id: verdict for verdict in found if verdict.reward is not None}
-            done += len(part)
-            seconds = time.perf_counter() - began
+            done += len(found)
+            seconds, began = time.perf_counter() - began, time.perf_counter()
             self.scribe.display.say(
                 "stage", what=f"verdicts by {name}", done=done, of=len(cases), seconds=seconds
             )
@@ -157,6 +177,64 @@ class Room:
             else:
                 assert isinstance(event, Unsaid)
         return found
+
+
+def answers(
+    scribe: Scribe,
+    agent: Agent,
+    questions: Sequence[Q],
+    ask: Callable[[Sequence[Q]], Sequence[A | Unavailable]],
+    heard: bool,
+) -> Iterator[dict[str, A]]:
+    """What a judge says to questions, by their ids, a chunk at a time.
+
+    A question that gets no reply has no answer: it is shown as unreached, never as an abstention, and a
+    continued evaluation asks it again.
+
+    Args:
+        scribe: where the unreached are written.
+        agent: who is asked.
+        questions: those that are not on record.
+        ask: puts a chunk of them; an answer for each, or why there was no reply.
+        heard: whether this judge has answered anything before.
+
+    Raises:
+        Unavailable: the judge has answered nothing yet, or not `PATIENCE` times in a row.
+    """
+    floor, silent = Floor({}, patience=PATIENCE), {}
+    for part in chunks(questions, CHUNK):
+        found: dict[str, A] = {}
+        for each, answer in zip(part, _asked(agent, part, ask, heard), strict=True):
+            if isinstance(answer, Unavailable):
+                silent[each.id] = str(answer)
+                floor.missed(f"the judge {agent.name}", str(answer))
+            else:
+                found[each.id] = answer
+                floor.heard(f"the judge {agent.name}")
+        heard = heard or bool(found)
+        yield found
+        if floor.out_of_patience:
+            raise floor.out_of_patience
+    for id, reason in silent.items():
+        scribe.fail(id, "unreached", "reach", reason, by=agent.name)
+
+
+def _asked(
+    agent: Agent, part: Sequence[Q], ask: Callable[[Sequence[Q]], Sequence[A | Unavailable]], heard: bool
+) -> Sequence[A | Unavailable]:
+    """A chunk's answers; an endpoint that refuses all of a last small chunk may answer other questions."""
+    try:
+        return ask(part)
+    except Unavailable as error:
+        if agent.reads_labels or not heard:
+            raise
+        return [error] * len(part)
+
+
+def _heard(verdict: Verdict) -> Verdict | Unavailable:
+    """A verdict, or that there was no reply which it could be read from."""
+    silent = verdict.reward is None and verdict.status.endswith(f"_{NO_REPLY}")
+    return Unavailable(verdict.raw) if silent else verdict
 
 
 class _EqualSeeds(Floor):

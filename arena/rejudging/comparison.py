@@ -13,8 +13,9 @@ import numpy as np
 
 from arena.evaluation.findings import Finding, histogram
 from arena.rejudging.sides import Bench, Draft, Gap, Pair, Side, sign
-from arena.stats.agreement import kappa, rank_correlation
-from arena.stats.resampling import Interval, Items, Statistic, mean_of
+from arena.stats.agreement import flip, kappa, rank_correlation
+from arena.stats.resampling import Interval, Items, Statistic
+from arena.stats.shares import mean, share
 
 Column = Sequence[float | None]
 """A number of each item; None where it has none."""
@@ -23,9 +24,13 @@ AGREEMENT, KAPPA, RHO = "same order", "kappa", "rank correlation"
 DECIDED = "both decide"
 TIES, POINTS, RAW, JUDGED = "tied pairs", "mean gap, 1 to 10", "mean gap, raw", "pairs judged"
 ORDERS, COSINE, SHUFFLED, TOPIC = "WIM orders as rating", "cosine", "less shuffled", "less topic"
+ECHO, FLIPS, LENGTH = "echo", "WIM order flips", "correlation\nwith length"
+SHARE, RATING, COSINES, CHANGES = (0.0, 1.0), (1.0, 10.0), (-1.0, 1.0), (-2.0, 2.0)
+"""Scales, from end to end: of shares, ratings, cosines and correlations, differences of cosines."""
+SCALES = {TIES: SHARE, POINTS: (0.0, 10.0), RAW: (0.0, math.inf), JUDGED: SHARE}
+"""Of the measures of pairs; rewards have no greatest one."""
 BOTH = "both"
 """The arm of a measure that is the same for both, item by item."""
-ECHO, FLIPS, LENGTH = "echo", "WIM order flips", "correlation\nwith length"
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,9 @@ class Comparison:
         labels = [(pair[0].cluster, one.label(pair), other.label(pair)) for pair in self.bench.pairs]
         both = [(cluster, a, b) for cluster, a, b in labels if a is not None and b is not None]
         decided = [row for row in both if "tie" not in row]
-        same = mean_of([float(a == b) for _, a, b in decided])
         at = [cluster for cluster, _, _ in decided]
         return [
-            Finding(AGREEMENT, DECIDED, self._interval(at, same)),
+            Finding(AGREEMENT, DECIDED, share([float(a == b) for _, a, b in decided], at)),
             Finding(KAPPA, DECIDED, self._interval(at, _kappa(decided))),
             Finding(KAPPA, "or tie", self._interval([cluster for cluster, _, _ in both], _kappa(both))),
         ]
@@ -87,13 +91,14 @@ class Comparison:
             for rows in exchanges.values()
         ]
         defined = [(cluster, rho) for cluster, rho in each if math.isfinite(rho)]
-        within = self._interval([cluster for cluster, _ in defined], mean_of([rho for _, rho in defined]))
+        within = mean([rho for _, rho in defined], [cluster for cluster, _ in defined], *COSINES)
         return [Finding(RHO, "all drafts", whole), Finding(RHO, "in exchanges", within)]
 
     def _ratings(self) -> list[Finding]:
         """How high the ratings are."""
         drafts, sides = self.bench.drafts, self.bench.sides
-        return self._sided("rating", "", {side.name: [side.rating(d) for d in drafts] for side in sides})
+        columns = {side.name: [side.rating(draft) for draft in drafts] for side in sides}
+        return self._sided("rating", "", columns, RATING)
 
     def _gaps(self) -> list[Finding]:
         """Of each reward that the same verdicts make: how often it ties, how far it holds drafts apart."""
@@ -119,6 +124,7 @@ class Comparison:
                     for side in self.bench.sides
                     if side.name in own
                 },
+                SCALES[measure],
                 pairs=True,
             )
         ]
@@ -132,9 +138,9 @@ class Comparison:
         shuffled = {n: [_less(v.cosine, v.cosine_shuffled) for v in rows] for n, rows in verdicts.items()}
         topic = {n: [_less(v.cosine, v.cosine_topic) for v in rows] for n, rows in verdicts.items()}
         echo = {n: [None if v.cosine is None else v.echo for v in rows] for n, rows in verdicts.items()}
-        found = self._sided(ORDERS, "", orders, pairs=True) + self._sided(COSINE, "", own)
-        found += self._sided(SHUFFLED, "", shuffled) + self._sided(TOPIC, "", topic)
-        return found + self._sided(ECHO, "", echo)
+        found = self._sided(ORDERS, "", orders, SHARE, pairs=True) + self._sided(COSINE, "", own, COSINES)
+        found += self._sided(SHUFFLED, "", shuffled, CHANGES) + self._sided(TOPIC, "", topic, CHANGES)
+        return found + self._sided(ECHO, "", echo, SHARE)
 
     def _flips(self) -> list[Finding]:
         """How often the order by WIM turns around under the second embedding model."""
@@ -143,7 +149,7 @@ class Comparison:
             for side in self.bench.sides
             if side.name in self.second
         }
-        return self._sided(FLIPS, "", columns, pairs=True)
+        return self._sided(FLIPS, "", columns, SHARE, pairs=True)
 
     def _lengths(self) -> list[Finding]:
         """How far a longer draft is a better one."""
@@ -168,13 +174,18 @@ class Comparison:
         return self._items[key].bootstrap(statistic)
 
     def _sided(
-        self, measure: str, label: str, columns: Mapping[str, Column], pairs: bool = False
+        self,
+        measure: str,
+        label: str,
+        columns: Mapping[str, Column],
+        scale: tuple[float, float],
+        pairs: bool = False,
     ) -> list[Finding]:
         """The mean of each judge's column, and the paired difference on the items that both have.
 
         Columns that are equal number by number have one row, of `BOTH`.
         """
-        columns = _merged(columns)
+        columns, span = _merged(columns), scale[1] - scale[0]
         drafts = [pair[0] for pair in self.bench.pairs] if pairs else self.bench.drafts
         of = [draft.cluster for draft in drafts]
         found: list[Finding] = []
@@ -185,14 +196,17 @@ class Comparison:
             difference = None
             if found:
                 less = [_less(a, b) for a, b in zip(column, columns[before], strict=True)]
-                difference = self._mean(of, less)
+                difference = _mean(of, less, (-span, span))
             against = before if difference else ""
-            found.append(Finding(measure, arm, self._mean(of, column), against, difference))
+            found.append(Finding(measure, arm, _mean(of, column, scale), against, difference))
         return found
 
-    def _mean(self, clusters: Sequence[str], column: Column) -> Interval | None:
-        known = [(at, value) for at, value in zip(clusters, column, strict=True) if value is not None]
-        return self._interval([at for at, _ in known], mean_of([value for _, value in known]))
+
+def _mean(clusters: Sequence[str], column: Column, scale: tuple[float, float]) -> Interval | None:
+    """The mean of the items that have a number, from one end of its scale to the other."""
+    known = [(at, value) for at, value in zip(clusters, column, strict=True) if value is not None]
+    at, values = [at for at, _ in known], [value for _, value in known]
+    return share(values, at) if scale == SHARE else mean(values, at, *scale)
 
 
 def _rewards(sides: Sequence[Side]) -> dict[str, dict[str, Callable[[Pair], Gap | None]]]:
@@ -223,8 +237,8 @@ def _same_order(side: Side, pair: Pair) -> float | None:
     rated, missing = side.gap_by_rating(pair), side.gap_by_wim(pair)
     if rated is None or missing is None:
         return None
-    one, other = sign(rated, side.tie_margin), sign(missing, side.tie_margin)
-    return float(one == other) if one and other else None
+    turned = flip(sign(rated, side.tie_margin), sign(missing, side.tie_margin))
+    return None if turned is None else 1 - turned
 
 
 def _flipped(side: Side, second: Mapping[str, float], pair: Pair) -> float | None:
@@ -233,8 +247,7 @@ def _flipped(side: Side, second: Mapping[str, float], pair: Pair) -> float | Non
     if first is None:
         return None
     there = Gap(second[pair[0].id] - second[pair[1].id], None)
-    one, other = sign(first, side.tie_margin), sign(there, side.tie_margin)
-    return float(one != other) if one and other else None
+    return flip(sign(first, side.tie_margin), sign(there, side.tie_margin))
 
 
 def _rho(x: Sequence[float], y: Sequence[float]) -> Statistic:

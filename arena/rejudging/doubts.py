@@ -20,6 +20,8 @@ MANY_FLIPS = 0.2
 """Share of pairs whose order another embedding may turn around."""
 STRONG = 0.5
 """Rank correlation with length that is more than a habit."""
+PERFECT = 0.999
+"""One that needs no interval, and has none where no draw differs."""
 
 
 def doubts(comparison: Comparison) -> dict[str, str]:
@@ -67,7 +69,9 @@ def _embedding(comparison: Comparison, side: str) -> str | None:
 
 def _length(comparison: Comparison, side: str) -> str | None:
     found = comparison.found(LENGTH, f"{side}: reward")
-    if found is None or found.n < LEAST or abs(found.value) < STRONG or not found.sign:
+    if found is None or found.n < LEAST or abs(found.value) < STRONG:
+        return None
+    if not found.sign and abs(found.value) < PERFECT:
         return None
     better = "longer" if found.value > 0 else "shorter"
     return (

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from agents.errors import ConfigError
+from arena.evaluation.diversity import words
 from arena.rejudging.stored import Stored
 from rewards.scores import SCALE
 from rewards.verdict import Verdict, normalise
@@ -32,7 +33,7 @@ class Draft:
     @property
     def words(self) -> int:
         """How many words it has."""
-        return len(self.text.split())
+        return len(words(self.text))
 
 
 Pair = tuple[Draft, Draft]

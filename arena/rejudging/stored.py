@@ -21,6 +21,22 @@ from rewards.verdict import Case, Verdict
 
 DRAFT, PERFORMANCE = "draft", "performance"
 """What a verdict of a run can be about."""
+READ = ("turns", "verdicts", "failures", "exchanges")
+"""The tables that a rejudging reads."""
+
+
+def refuse_run(folder: Path) -> None:
+    """Refuse to put a comparison where a run is: both have a README.md.
+
+    Raises:
+        ConfigError: the folder holds rows or settings of something else.
+    """
+    held = sorted(path.name for kind in ("run.json", "config.yaml", "*.jsonl") for path in folder.glob(kind))
+    if held:
+        raise ConfigError(
+            f"{folder} is the folder of a run (it holds {held[0]}), whose README.md would be overwritten: "
+            "name another one by hydra.run.dir=runs/NAME, or leave that away"
+        )
 
 
 @dataclass(frozen=True)
@@ -122,8 +138,8 @@ class Stored:
     @property
     def digest(self) -> dict[str, str]:
         """What a rejudging must find again when it goes on: the tables that it reads."""
-        names = ("turns", "verdicts", "exchanges")
-        texts = {name: (self.path / f"{name}.jsonl").read_bytes() for name in names}
+        paths = {name: self.path / f"{name}.jsonl" for name in READ}
+        texts = {name: path.read_bytes() if path.exists() else b"" for name, path in paths.items()}
         return {name: hashlib.sha256(text).hexdigest()[:16] for name, text in texts.items()}
 
     def check(self) -> None:

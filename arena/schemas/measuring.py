@@ -23,11 +23,14 @@ class Evaluate(Train):
 
 
 @dataclass
-class Calibration(Run):
-    """What measuring a judge against people's labels is made of."""
+class Calibration(Run, Train):
+    """What measuring a judge against people's labels is made of: the conf is one whose judge is measured."""
 
+    takes: ClassVar[tuple[str, ...]] = ("run", "train")
     defaults: list[Any] = field(default_factory=lambda: defaults_of("smollm_duo", {"pairwise": None}))
     hydra: Any = field(default_factory=lambda: named("runs/judge-${judge_name:}"))
+    verb: str = Common.verb
+    persona: str = Common.persona
     pairwise: Any = None
     """How two answers are compared; null: the judge rates each answer alone."""
     rubric: str = "compare_dialogue"

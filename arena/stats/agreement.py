@@ -1,12 +1,34 @@
-"""How far two judges agree: in their labels, or in the order of their numbers.
+"""How far two judges agree, or one with itself: in preferences, in labels, in the order of their numbers.
 
-Both are statistics for `arena.stats.resampling.Items.bootstrap`, which gives them their intervals.
+Kappa and the rank correlation are statistics for `arena.stats.resampling.Items.bootstrap`, which gives them
+their intervals; a flip is 1 or 0 of each pair, and a flip rate is their `arena.stats.shares.share`.
 """
 
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+def flip(one: str, other: str) -> float | None:
+    """Whether two looks at one pair prefer different answers: the one definition of a flip.
+
+    Looks are the two orders in which a judge is shown a pair, or two judges, embeddings or weights on it. A
+    flip rate is the mean over the pairs that both looks decide: a tie or an abstention of either is neither a
+    flip nor the lack of one, so that it is not in the denominator either. 1/2 is what a coin for each look
+    gives.
+
+    >>> flip("a", "b"), flip("a", "a"), flip("a", "")
+    (1.0, 0.0, None)
+
+    Args:
+        one: the answer that the one look prefers, and not the place in which it stood; `""` for none of them.
+        other: the same of the other look.
+
+    Returns:
+        1 or 0; None where one of them prefers neither.
+    """
+    return float(one != other) if one and other else None
 
 
 def kappa(ours: ArrayLike, theirs: ArrayLike) -> float:

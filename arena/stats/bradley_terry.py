@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from agents.errors import ConfigError
 from arena.stats.newton import climb
-from arena.stats.resampling import Interval
-from arena.stats.weighing import FEWEST, percentiles
+from arena.stats.resampling import FEWEST, Interval
+from arena.stats.weighing import percentiles
 
 Array = NDArray[np.float64]
 VIRTUAL = 0.5

@@ -34,12 +34,18 @@ class Estimate:
         return self.value - self.half, self.value + self.half
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share in [0, 1] of n trials (Wilson 1927); all of [0, 1] without a trial."""
+def wilson(share: float, n: float, z: float = Z) -> tuple[float, float]:
+    """The 95 % interval of a share in [0, 1] of n trials (Wilson 1927); all of [0, 1] without a trial.
+
+    Args:
+        share: what was found.
+        n: trials; an effective number need not be whole.
+        z: quantile of the interval: of the normal distribution, or of Student's t where n is an estimate.
+    """
     if not n:
         return 0.0, 1.0
-    middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(middle - half, 0.0), min(middle + half, 1.0)  # rounding may leave the scale
 
 

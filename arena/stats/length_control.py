@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.stats.newton import climb
-from arena.stats.resampling import RESAMPLES, Interval
-from arena.stats.weighing import FEWEST, percentiles
+from arena.stats.resampling import FEWEST, RESAMPLES, Interval
+from arena.stats.weighing import percentiles
 
 Array = NDArray[np.float64]
 VIRTUAL = 0.5

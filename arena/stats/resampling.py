@@ -17,7 +17,11 @@ Statistic = Callable[[Places], float]
 """A number of the items at these places; not finite where it is not defined."""
 
 RESAMPLES = 2000
-LEVEL = (2.5, 97.5)
+FEWEST = 6
+"""Clusters for an interval of draws, which reach no further than the clusters do: of fewer, all are on one
+side of the truth in 6 % of cases or more (sign test)."""
+ROUNDING = 1e-12
+"""Draws that differ by less than this part of the value are alike."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,10 @@ class Items:
     def bootstrap(self, statistic: Statistic) -> Interval | None:
         """The statistic with its percentile interval (Efron and Tibshirani 1993, chapter 13).
 
-        Where the statistic is not defined in some draws, its interval is not known.
+        The percentiles are expanded for few clusters (`percentiles`). The interval is not known with fewer
+        than `FEWEST` clusters, where the statistic is not defined in some draws, and where it is the same in
+        all: that nothing was seen to differ does not mean that nothing does. Shares and means have an
+        interval then, too: `arena.stats.shares`.
 
         Returns:
             None where it is not defined for the items themselves.
@@ -86,12 +93,13 @@ class Items:
         value = statistic(np.arange(len(self.clusters)))
         if not math.isfinite(value):
             return None
-        low, high = -math.inf, math.inf
-        if len(self.groups) > 1:
+        ends, count = (-math.inf, math.inf), len(self.groups)
+        if count >= FEWEST:
             values = np.array([statistic(places) for places in self.draws])
             if np.isfinite(values).all():
-                low, high = (float(end) for end in np.percentile(values, LEVEL))
-        return Interval(float(value), low, high, len(self.clusters), len(self.groups))
+                low, high = (float(end) for end in np.percentile(values, percentiles(count)))
+                ends = (low, high) if high - low > ROUNDING * max(abs(low), abs(high)) else ends
+        return Interval(float(value), *ends, len(self.clusters), count)
 
     def jackknife(self, statistic: Statistic) -> Interval | None:
         """The statistic, its interval from leaving out one cluster at a time, with Student's t (Miller 1974).
@@ -114,6 +122,24 @@ class Items:
             half = float(stdtrit(count - 1, 0.975)) * error
             half = half if math.isfinite(half) else math.inf
         return Interval(float(value), value - half, value + half, len(self.clusters), count)
+
+
+def percentiles(clusters: int, shrinkage: float | None = None) -> tuple[float, float]:
+    """Those of the draws that make a 95 % interval.
+
+    With few clusters they are further out than 2.5 and 97.5: the draws vary less than an estimate does, and
+    how much that varies is itself estimated (expanded percentiles: Hesterberg 2015, arXiv 1411.5279).
+
+    Args:
+        clusters: n, at least 2.
+        shrinkage: variance of the draws as a part of that of an estimate; (n - 1) / n where clusters are
+            drawn with replacement, which is the default.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    part = (clusters - 1) / clusters if shrinkage is None else shrinkage
+    tail = 100 * float(ndtr(-float(stdtrit(clusters - 1, 0.975)) / math.sqrt(part)))
+    return tail, 100 - tail
 
 
 def mean_of(values: Sequence[float]) -> Statistic:

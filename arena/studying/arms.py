@@ -1,8 +1,8 @@
 """Several arms of one training on the same held-out prompts, each text measured in many ways."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agents.base import Agent
 from agents.dialogue import Reply
@@ -12,7 +12,7 @@ from arena.evaluation.room import BARE, Room
 from arena.evaluation.writing import Texts, judge_texts, write
 from arena.feedback.events import Work
 from arena.problems import Problem
-from arena.stats.resampling import Items, mean_of
+from arena.stats.shares import mean
 from rewards.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -35,91 +35,100 @@ MEASURES: Mapping[str, str] = {
 reference: less is nearer. `moved` is how much likelier the arm finds the tokens that it wrote than the
 untrained checkpoint does; texts are sampled as the agent samples, so that it is no KL divergence."""
 NOTES = (
-    "Every arm writes one text to each held-out prompt, with equal seeds. Differences are from the untrained "
-    "checkpoint, paired by prompt. The judge is the untrained checkpoint for all arms.",
+    "One text to each held-out prompt, with seeds that are equal for all arms. The judge is the checkpoint "
+    "that all arms began with.",
 )
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One text and what was measured of it; None where a measure is not defined."""
+    """What was measured of one text."""
 
     id: str
+    """Of the turn that holds the text."""
     arm: str
     prompt: str
     """The id of the prompt, equal for all arms."""
-    text: str
-    values: Mapping[str, float | None]
+    values: Mapping[str, float]
+    """By the names of `MEASURES`; a measure that is not defined is not there."""
 
     @property
-    def row(self) -> dict[str, object]:
-        """A row of `texts.jsonl`: a measure that is not defined is 0.0, and named in `undefined`."""
-        undefined = [name for name in MEASURES if self.values[name] is None]
-        return {
-            "schema": "arena.measured/1",
-            "id": self.id,
-            "arm": self.arm,
-            "prompt": self.prompt,
-            "text": self.text,
-            **{name: float(self.values[name] or 0.0) for name in MEASURES},
-            "undefined": " ".join(undefined),
-        }
+    def rows(self) -> list[dict[str, object]]:
+        """Rows of `measures.jsonl`, one for each measure that is defined."""
+        return [
+            {
+                "schema": "arena.measure/1",
+                "id": f"{self.id}.{name}",
+                "of": self.id,
+                "arm": self.arm,
+                "prompt": self.prompt,
+                "measure": name,
+                "value": value,
+            }
+            for name, value in self.values.items()
+        ]
 
 
-def measured_of(row: Mapping[str, object]) -> Measured:
-    """What a row of `texts.jsonl` records."""
-    undefined = str(row["undefined"]).split()
-    values = {name: None if name in undefined else cast(float, row[name]) for name in MEASURES}
-    return Measured(str(row["id"]), str(row["arm"]), str(row["prompt"]), str(row["text"]), values)
+def measured_of(rows: Iterable[Mapping[str, Any]]) -> list[Measured]:
+    """What rows of `measures.jsonl` record, text by text."""
+    texts: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in rows:
+        texts.setdefault((row["of"], row["arm"], row["prompt"]), {})[row["measure"]] = row["value"]
+    return [Measured(*text, values) for text, values in texts.items()]
 
 
 class Arms:
-    """Compares arms of one training with the checkpoint that they began with.
+    """Has arms of one training write to the held-out prompts, and measures each text.
 
     Args:
-        arms: adapters by name, folders or run folders.
+        arms: adapters by name, folders or run folders; none: the seat itself, with which all of them began.
         most: the most held-out prompts; 0: all.
         embedder: for the likeness to references.
     """
 
-    tables = ("turns", "verdicts", "failures", "texts")
+    tables = ("turns", "verdicts", "failures", "measures")
 
     def __init__(self, embedder: "Embedder", arms: Mapping[str, str] | None = None, most: int = 0) -> None:
         """Take the settings."""
         self.arms, self.most, self.embedder = dict(arms or {}), most, embedder
 
     def __call__(self, room: Room) -> Report:
-        """Have all arms write, and measure each text.
+        """Have the arms write, and measure each text.
 
         Raises:
             ConfigError: nothing is held out.
         """
         _, held = room.held_out(Problem, self.most)
         works = [Work(f"d{number:04d}", problem) for number, problem in enumerate(held)]
-        arms = {BARE: room.speaker("")} | {arm: room.speaker(path) for arm, path in self.arms.items()}
+        arms = {arm: room.speaker(path) for arm, path in self.arms.items()} or {BARE: room.policy}
         judges = {JUDGE: room.judge} if room.judge else {}
-        room.begin(arms, judges, f"{len(works)} prompts, {len(arms)} arms")
+        room.begin(arms, judges, f"{len(works)} prompts, {', '.join(arms)}")
         texts = write(room, arms, works)
         verdicts: dict[str, list[Verdict | None]] = {arm: [None] * len(texts.works) for arm in arms}
         for name, judge in judges.items():
-            verdicts = judge_texts(room, name, judge, judge.agent or arms[BARE], texts)
-        found = self._measured(arms, texts, verdicts)
+            verdicts = judge_texts(room, name, judge, judge.agent or room.policy, texts)
+        found = self._measured(room, arms, texts, verdicts)
         for each in found:
-            room.scribe.run.append("texts", each.row)
+            for row in each.rows:
+                room.scribe.run.append("measures", row)
         return Report(
             about=f"{room.conf}: {len(texts.works)} held-out prompts, answered by {', '.join(arms)}.",
-            findings=tuple(_findings(found, list(arms), room.seed)),
-            less=f"less {BARE}",
+            findings=tuple(_findings(found, list(arms))),
+            less="",
             notes=NOTES,
             counts={"prompts": len(works), "answered by all": len(texts.works)},
             alarms=texts.alarms(),
         )
 
     def _measured(
-        self, arms: Mapping[str, Agent], texts: Texts, verdicts: Mapping[str, Sequence[Verdict | None]]
+        self,
+        room: Room,
+        arms: Mapping[str, Agent],
+        texts: Texts,
+        verdicts: Mapping[str, Sequence[Verdict | None]],
     ) -> list[Measured]:
         likeness = self._likeness(texts)
-        first = cast("Local", arms[BARE])
+        first = cast("Local", room.policy)
         found = []
         for arm, agent in arms.items():
             speaker = cast("Local", agent)
@@ -135,7 +144,8 @@ class Arms:
                     "cut": float(turn.reply.truncated),
                     "rated": float(verdict is not None and verdict.rating is not None),
                 }
-                found.append(Measured(turn.id, arm, work.id, turn.text, values))
+                defined = {name: value for name, value in values.items() if value is not None}
+                found.append(Measured(turn.id, arm, work.id, defined))
         return found
 
     def _likeness(self, texts: Texts) -> dict[str, list[float | None]]:
@@ -185,22 +195,14 @@ def _moved(speaker: "Local", first: "Local", texts: Texts, arm: str) -> list[flo
     return found
 
 
-def _findings(found: Sequence[Measured], arms: Sequence[str], seed: int) -> list[Finding]:
-    """Each measure of each arm, and its difference from the first, on the prompts where both have one."""
-    rows = {arm: {each.prompt: each for each in found if each.arm == arm} for arm in arms}
+def _findings(found: Sequence[Measured], arms: Sequence[str]) -> list[Finding]:
+    """The mean of each measure by arm, over the prompts where it is defined."""
     findings = []
     for name, label in MEASURES.items():
         for arm in arms:
-            pairs = [
-                (prompt, each.values[name], rows[arms[0]][prompt].values[name])
-                for prompt, each in rows[arm].items()
-            ]
-            both = [(prompt, own, old) for prompt, own, old in pairs if own is not None and old is not None]
-            items = Items([prompt for prompt, _, _ in both], seed)
-            if not both:
-                continue
-            value = items.bootstrap(mean_of([own for _, own, _ in both]))
-            change = items.bootstrap(mean_of([own - old for _, own, old in both]))
-            against = "" if arm == arms[0] else arms[0]
-            findings.append(Finding(label, arm, value, against, change if against else None))
+            own = {
+                each.prompt: each.values[name] for each in found if each.arm == arm and name in each.values
+            }
+            if own:
+                findings.append(Finding(label, arm, mean(list(own.values()), list(own))))
     return findings

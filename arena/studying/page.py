@@ -12,15 +12,25 @@ from arena.evaluation.room import BARE
 from arena.markdown import inline
 from arena.report import table
 from arena.stats.intervals import Estimate
-from arena.studying.arms import MEASURES, Measured
-from arena.studying.pooled import LEARNING, Cell, Learned, arms_of, cells, false_alarms, half_of
+from arena.studying.arms import Measured
+from arena.studying.pooled import (
+    AT_LENGTH,
+    LABELS,
+    LEARNING,
+    Cell,
+    Learned,
+    arms_of,
+    cells,
+    false_alarms,
+    half_of,
+)
 
 MANY_CUT = 0.3
 """Share of texts cut at the token limit from which an arm's length is that of the limit."""
 STILL = 0.01
 """Log-ratio to the untrained checkpoint, nats per token, below which an arm has hardly moved."""
 OUTCOMES = ("pairs", "ties", "abstained")
-ASKED = ("rating", "likeness", "reference_nats")
+ASKED = ("rating", AT_LENGTH, "likeness", "reference_nats")
 """Measures of how good an answer is."""
 
 
@@ -76,6 +86,7 @@ class Results:
             "control": self.control,
             "seeds": list(self.measured),
             "arms": {arm: list(self.arms[arm]) for arm in self.order},
+            "asked": [cell.result for cell in self.asked],
             "cells": [cell.result for cell in compared],
             "learned": [asdict(each) for each in self.learned],
             "judging": self.judging.results if self.judging else None,
@@ -126,7 +137,7 @@ def _gains(found: Results) -> Iterator[str]:
         counted = [cell for cell in asked if cell.measure in ASKED]
         for measure in ASKED:
             if own := [cell for cell in counted if cell.measure == measure]:
-                yield f"{MEASURES[measure]}{of}: {_shown(own)}"
+                yield f"{LABELS[measure]}{of}: {_shown(own)}"
         if counted:
             yield f"Of these differences{of}: {false_alarms(counted)}"
 
@@ -192,7 +203,7 @@ _READ = (
 
 def _matrix(own: Sequence[Cell]) -> list[str]:
     """A row for each arm or difference, a column for each measure."""
-    measures = [name for name in MEASURES if any(cell.measure == name for cell in own)]
+    measures = [name for name in LABELS if any(cell.measure == name for cell in own)]
     rivals = len({cell.against for cell in own}) > 1
     names = {
         (cell.arm, cell.against): f"`{cell.arm}` - `{cell.against}`" if rivals else f"`{cell.arm}`"
@@ -200,7 +211,7 @@ def _matrix(own: Sequence[Cell]) -> list[str]:
     }
     at = {(cell.arm, cell.against, cell.measure): cell for cell in own}
     rows = [(name, *(_cell(at.get((*key, measure))) for measure in measures)) for key, name in names.items()]
-    return table(["", *(MEASURES[measure] for measure in measures)], rows)
+    return table(["", *(LABELS[measure] for measure in measures)], rows)
 
 
 def _cell(cell: Cell | None) -> str:

@@ -1,20 +1,18 @@
-"""Pictures of a study: each arm's difference from the control, and the margins of the updates."""
+"""Pictures of a study: each arm's difference from the control, and the margins of the steps."""
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from arena import plots
-from arena.studying.arms import MEASURES
 from arena.studying.page import Results
-from arena.studying.pooled import Cell, cells, half_of
+from arena.studying.pooled import AT_LENGTH, LABELS, Cell, cells, half_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHOWN = ("rating", "likeness", "reference_nats", "words")
+SHOWN = ("rating", AT_LENGTH, "likeness", "reference_nats", "words")
 """Measures that have a panel."""
 
 
@@ -28,7 +26,7 @@ def draw(found: Results, folder: Path) -> list[Path]:
         return []
     drawn = [_differences(found, folder / "differences_from_the_control.png")]
     if any(each.margins for each in found.learned):
-        drawn.append(_margins(found, folder / "margins_of_updates.png"))
+        drawn.append(_margins(found, folder / "margins_of_steps.png"))
     return drawn
 
 
@@ -42,7 +40,7 @@ def _differences(found: Results, path: Path) -> Path:
     ):
         own = [cell for cell in contrast if cell.measure == name]
         _panel(axes, own)
-        axes.set_title(MEASURES[name].replace(", ", ",\n"), fontsize=9)
+        axes.set_title(LABELS[name].replace(", ", ",\n"), fontsize=9)
         if number == 0:
             axes.set_yticks(range(len(own)), [cell.arm for cell in own])
             axes.invert_yaxis()
@@ -61,21 +59,21 @@ def _panel(axes: "Axes", own: Sequence[Cell]) -> None:
 
 
 def _margins(found: Results, path: Path) -> Path:
-    """The mean margin of each update over the seeds, a line for each arm."""
+    """The mean margin of each step over the seeds that had pairs in it, a line for each arm."""
     figure = plots.blank()
     axes = figure.subplots()
     for i, arm in enumerate(found.order):
         runs = [each.margins for each in found.learned if each.arm == arm and each.margins]
-        means = [fmean(v for v in step if v is not None) for step in zip_longest(*runs)]
+        steps = sorted({step for run in runs for step in run})
         axes.plot(
-            range(1, len(means) + 1),
-            means,
+            [1 + step for step in steps],
+            [fmean(run[step] for run in runs if step in run) for step in steps],
             color=plots.COLOURS[i % len(plots.COLOURS)],
             marker=plots.MARKERS[i % len(plots.MARKERS)],
             linestyle="-" if i < len(plots.COLOURS) else "--",
             label=arm,
         )
     axes.axhline(0, color="grey", linewidth=1)
-    axes.set(xlabel="update", ylabel="margin of its pairs, nats", title="Margins, mean over seeds")
+    axes.set(xlabel="step", ylabel="margin of its pairs, nats", title="Margins, mean over seeds")
     axes.legend(frameon=False, fontsize=8, ncols=2)
     return plots.save(figure, path)

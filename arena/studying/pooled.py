@@ -1,15 +1,26 @@
 """What several seeds of several arms come to: means over seeds, and differences paired by seed and prompt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import log
 from statistics import fmean
 from typing import Any
 
 from arena.evaluation.room import BARE
+from arena.feedback.lengths import equal_length
+from arena.stats.chance import by_chance
 from arena.stats.intervals import Estimate, clustered_mean
 from arena.studying.arms import MEASURES, Measured
 
 Row = Mapping[str, Any]
+AT_LENGTH = "rating_at_length"
+LABELS: Mapping[str, str] = {
+    "rating": MEASURES["rating"],
+    AT_LENGTH: "that rating at equal length",
+    **{name: label for name, label in MEASURES.items() if name != "rating"},
+}
+"""What the report calls each measure. The rating at equal length is of differences alone: the intercept of
+the difference on ln of the ratio of words, which takes the two for linear."""
 END, LEAST = 4, 3
 """The last fourth of a run's updates is its end, and at least so many."""
 LEARNING: Mapping[str, str] = {
@@ -75,34 +86,46 @@ def cells(seeds: Mapping[int, Sequence[Measured]], arms: Sequence[str], against:
     """
     return [
         cell
-        for measure in MEASURES
+        for measure in LABELS
         for arm in arms
         if arm != against and (cell := _cell(seeds, measure, arm, against)) is not None
     ]
 
 
 def _cell(seeds: Mapping[int, Sequence[Measured]], measure: str, arm: str, against: str) -> Cell | None:
-    values: list[float] = []
-    places: list[tuple[int, str]] = []
-    for seed, rows in seeds.items():
-        own, other = _by_prompt(rows, arm, measure), _by_prompt(rows, against, measure)
-        for prompt, value in own.items():
-            if not against or prompt in other:
-                values.append(value - other.get(prompt, 0.0))
-                places.append((seed, prompt))
-    if not values:
+    pairs = {seed: _pairs(rows, measure, arm, against) for seed, rows in seeds.items()}
+    estimates = {seed: _estimate(measure, own, list(own)) for seed, own in pairs.items()}
+    means = {seed: found.value for seed, found in estimates.items() if found is not None}
+    if not means:
         return None
-    means = {
-        seed: fmean(v for v, (s, _) in zip(values, places, strict=True) if s == seed)
-        for seed in dict.fromkeys(s for s, _ in places)
-    }
     over_seeds = clustered_mean(list(means.values()), list(means)) if len(means) > 1 else None
-    return Cell(measure, arm, against, means, over_seeds, clustered_mean(values, places))
+    everything = {(seed, prompt): pair for seed, own in pairs.items() for prompt, pair in own.items()}
+    return Cell(measure, arm, against, means, over_seeds, _estimate(measure, everything, list(everything)))
 
 
-def _by_prompt(rows: Sequence[Measured], arm: str, measure: str) -> dict[str, float]:
-    found = {row.prompt: row.values[measure] for row in rows if row.arm == arm}
-    return {prompt: value for prompt, value in found.items() if value is not None}
+def _pairs(rows: Sequence[Measured], measure: str, arm: str, against: str) -> dict[str, tuple[float, float]]:
+    """By prompt: the difference, and ln of the ratio of words; an arm by itself is compared with nothing."""
+    name = "rating" if measure == AT_LENGTH else measure
+    own, other = ({row.prompt: row.values for row in rows if row.arm == each} for each in (arm, against))
+    if not against:
+        return {p: (v[name], 0.0) for p, v in own.items() if name in v and measure != AT_LENGTH}
+    return {
+        prompt: (
+            values[name] - other[prompt][name],
+            log((1 + values["words"]) / (1 + other[prompt]["words"])),
+        )
+        for prompt, values in own.items()
+        if name in values and name in other.get(prompt, {})
+    }
+
+
+def _estimate(
+    measure: str, pairs: Mapping[Any, tuple[float, float]], clusters: Sequence[Any]
+) -> Estimate | None:
+    values = [value for value, _ in pairs.values()]
+    if measure == AT_LENGTH:
+        return equal_length(values, [ratio for _, ratio in pairs.values()], clusters)
+    return clustered_mean(values, clusters)
 
 
 @dataclass(frozen=True)
@@ -120,8 +143,8 @@ class Learned:
     truncated: int
     end: Mapping[str, float]
     """Mean of each of `LEARNING` over the end of the run; never a minimum."""
-    margins: tuple[float, ...] = ()
-    """Of each update, where the learner has margins."""
+    margins: Mapping[int, float] = field(default_factory=dict)
+    """By step, of the updates of learners that have margins."""
 
 
 def learned(arm: str, seed: int, metrics: Sequence[Row], steps: Sequence[Row]) -> Learned:
@@ -132,7 +155,7 @@ def learned(arm: str, seed: int, metrics: Sequence[Row], steps: Sequence[Row]) -
         key: sum(row[key] for row in steps)
         for key in ("exchanges", "pairs", "ties", "abstained", "drafts", "truncated")
     }
-    margins = tuple(float(row["margin"]) for row in metrics if "margin" in row)
+    margins = {int(row["step"]): float(row["margin"]) for row in metrics if "margin" in row}
     return Learned(arm, seed, len(metrics), end=end, margins=margins, **counts)
 
 
@@ -140,10 +163,7 @@ def false_alarms(found: Sequence[Cell]) -> str:
     """How many of so many 95 % intervals leave 0 out by chance."""
     told = [cell for cell in found if cell.over_seeds is not None]
     shown = sum(cell.shown for cell in told)
-    return (
-        f"{shown} of {len(told)} intervals leave 0 out; about {0.05 * len(told):.1f} would if nothing "
-        "differed from anything."
-    )
+    return by_chance(shown, len(told), "0", "nothing differed from anything")
 
 
 def arms_of(seeds: Mapping[int, Sequence[Measured]]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from arena.evaluation.room import BARE
 from arena.rundir import rows
 from arena.runs import read_json
 from arena.studying.arms import Measured, measured_of
@@ -19,8 +20,8 @@ class Folders(Protocol):
     def folder(self, arm: str, seed: int) -> Path:
         """The run folder of an arm."""
 
-    def measured(self, seed: int) -> Path:
-        """Where the arms of a seed were measured."""
+    def measured(self, arm: str, seed: int) -> Path:
+        """Where an arm, or the checkpoint that all began with, was measured."""
 
 
 def results(
@@ -47,19 +48,29 @@ def results(
         folders: where everything lies.
         about: what was trained, on what, in sentences.
     """
-    judging = same_drafts(drafts_of, {seed: folders.folder(drafts_of, seed) for seed in seeds})
+    trained = [(arm, seed) for arm in arms for seed in seeds if done(folders.folder(arm, seed))]
+    own = {seed: folders.folder(arm, seed) for arm, seed in trained if arm == drafts_of}
+    judging = same_drafts(drafts_of, own) if own else None
     return Results(
         conf,
         scale,
         control,
         [(one, other) for one, other in contrasts],
         arms,
-        {seed: texts(folders.measured(seed)) for seed in seeds},
-        [training(folders.folder(arm, seed), arm, seed) for arm in arms for seed in seeds],
+        {
+            seed: [text for arm in (BARE, *arms) for text in measures(folders.measured(arm, seed))]
+            for seed in seeds
+        },
+        [training(folders.folder(arm, seed), arm, seed) for arm, seed in trained],
         judging,
         about,
-        alarms([folders.folder(arm, seed) for arm in arms for seed in seeds]),
+        alarms([folders.folder(arm, seed) for arm, seed in trained]),
     )
+
+
+def done(folder: Path) -> bool:
+    """Whether a run came to its end."""
+    return read_json(folder / "run.json").get("status") == "done"
 
 
 def alarms(trained: Sequence[Path]) -> dict[str, int]:
@@ -68,9 +79,9 @@ def alarms(trained: Sequence[Path]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def texts(folder: Path) -> list[Measured]:
-    """What was measured of each text of a seed."""
-    return [measured_of(row) for row in rows(folder / "texts.jsonl")]
+def measures(folder: Path) -> list[Measured]:
+    """What was measured of each text of an arm with a seed; nothing where it was not."""
+    return measured_of(rows(folder / "measures.jsonl")) if done(folder) else []
 
 
 def training(folder: Path, arm: str, seed: int) -> Learned:

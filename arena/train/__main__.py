@@ -76,7 +76,7 @@ def train(cfg: "DictConfig", conf: str, folder: Path) -> int:
             course = Course(
                 conf, files, display, stop, trackers, seat, policy, learner,
                 measured=cfg.evaluation is not None,
-                known=_standing(cfg, learner, parts["judge"], policy, display),
+                known=_standing(cfg, conf, learner, parts["judge"], (seat, policy), display),
                 **parts,
                 **{key: cfg[key] for key in NUMBERS},
             )  # fmt: skip
@@ -113,21 +113,28 @@ def _stages(cfg: "DictConfig", conf: str, root: Path) -> int:
 
 
 def _standing(
-    cfg: "DictConfig", learner: Any, judge: "Judge | None", policy: "Local", display: "Display"
+    cfg: "DictConfig",
+    conf: str,
+    learner: Any,
+    judge: "Judge | None",
+    policy: tuple[str, "Local"],
+    display: "Display",
 ) -> dict[str, str]:
-    """What is known of the judge that rewards what is written; alarms by name.
+    """What is known of the judge that rewards what the policy, (seat, agent), writes; alarms by name.
 
     Raises:
         ConfigError: `judge.gate` refuses it.
     """
     from omegaconf import OmegaConf
 
-    from arena.calibration.gate import check
+    from arena.calibration.gate import Start, check
 
     if judge is None or not getattr(learner, "needs_judge", True):
         return {}
     settings: Any = OmegaConf.to_container(cfg.judge)
-    return check(settings, judge, [policy], Path(cfg.runs), display)
+    seats = dict([policy])
+    start = Start(conf, config.given("train"), seats, seats, Path(cfg.runs))
+    return check(settings, judge, seats, start, display)
 
 
 def _refuse_unused(cfg: "DictConfig") -> None:

@@ -6,9 +6,9 @@ from functools import cached_property
 
 from agents.base import Agent
 from agents.errors import ConfigError
-from arena.evaluation.match_numbers import Rivals
-from arena.evaluation.match_questions import Question
-from arena.evaluation.match_talk import Item
+from arena.evaluation.match.questions import Question
+from arena.evaluation.match.rivals import Rivals
+from arena.evaluation.match.talk import Item
 from arena.evaluation.writing import Texts
 from arena.stats import bradley_terry
 from arena.stats.bradley_terry import Standing
@@ -47,6 +47,10 @@ class Played:
     def stopped(self) -> bool:
         """Whether it ended before the last question."""
         return self.held < len(self.asked)
+
+    def empty(self, arm: str) -> int:
+        """Answers of a contestant without any word."""
+        return sum(arm in item.empty for item in self.items)
 
     @cached_property
     def texts(self) -> Texts:

@@ -1,4 +1,4 @@
-"""From turns to numbers with intervals: each dialogue is one cluster, however many turns it has."""
+"""From turns to numbers with intervals: each topic is one cluster, however many turns were said on it."""
 
 import math
 import random
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from arena.evaluation import diversity
-from arena.evaluation.dialogue_measures import (
+from arena.evaluation.dialogue.measures import (
     AGREES,
     FIRST,
     ITSELF,
@@ -21,12 +21,15 @@ from arena.evaluation.dialogue_measures import (
     Measured,
     slope,
 )
-from arena.evaluation.dialogue_reading import PEOPLE, Spoken, Talk
+from arena.evaluation.dialogue.reading import PEOPLE, Key, Spoken, Talk
 from arena.evaluation.findings import Finding
+from arena.stats import shares
 from arena.stats.resampling import Interval, Items, Places, Statistic
 
 SHARE, COSINE, POSITIVE, ANY = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf), (-math.inf, math.inf)
 """Where numbers of a kind can lie."""
+ALIKE = 1e-9
+"""Width of an interval that is rounding."""
 MEANS: Mapping[str, tuple[str, tuple[float, float], int]] = {
     WORDS: ("words a turn", POSITIVE, 1),
     ITSELF: ("repeats itself", SHARE, 3),
@@ -41,7 +44,7 @@ MEANS: Mapping[str, tuple[str, tuple[float, float], int]] = {
 DRIFTS = {TOPIC: "drift from the topic, a turn", FIRST: "drift from the first question, a turn"}
 DISTINCT, BLEU = "distinct-2", "self-BLEU"
 
-Parts = Mapping[str, tuple[float, float]]
+Parts = Mapping[Key, tuple[float, float]]
 """Numerator and denominator of each dialogue, by its key: their sums' ratio is the number."""
 
 
@@ -96,12 +99,12 @@ class Arms:
         bounds: tuple[float, float] = ANY,
         digits: int = 3,
     ) -> list[Finding]:
-        """A number of each speaker, and how it differs from that speaker in the first run, by dialogue."""
+        """A number of each speaker, and how it differs from that speaker in the first run, paired."""
         found = []
         for arm, own in parts.items():
             base = parts.get((self.runs[0], arm[1]), {}) if arm[0] != self.runs[0] else {}
             common = [key for key in own if key in base]
-            less = _less(own, base, common) if common else None
+            less = _less(own, base, common, bounds) if common else None
             against = self.name((self.runs[0], arm[1])) if common else ""
             found.append(Finding(measure, self.name(arm), known(own, bounds), against, less, digits))
         return found
@@ -127,7 +130,7 @@ class Arms:
         """Distinct-2 of all that a speaker said."""
         texts: dict[str, list[list[str]]] = {}
         for line in lines:
-            texts.setdefault(line.talk.key, []).append(diversity.words(line.turn.text))
+            texts.setdefault(line.talk.key.topic, []).append(diversity.words(line.turn.text))
         found = Items(list(texts)).jackknife(partial(_distinct, list(texts.values())))
         return Finding(DISTINCT, self.name(arm), within(found, SHARE))
 
@@ -146,7 +149,7 @@ class Arms:
 
 def means(lines: Sequence[Line], measure: str) -> Parts:
     """The parts of a mean over turns; dialogues where it is not defined have none."""
-    found: dict[str, tuple[float, float]] = {}
+    found: dict[Key, tuple[float, float]] = {}
     for line in lines:
         if measure in line.measured:
             total, count = found.get(line.talk.key, (0.0, 0.0))
@@ -156,12 +159,12 @@ def means(lines: Sequence[Line], measure: str) -> Parts:
 
 def slopes(lines: Sequence[Line], measure: str) -> Parts:
     """The parts of a slope per turn, each speaker of each dialogue with a level of its own."""
-    rows: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    rows: dict[tuple[Key, str], list[tuple[int, float]]] = {}
     for line in lines:
         if measure in line.measured:
             own = rows.setdefault((line.talk.key, line.turn.speaker), [])
             own.append((line.turn.number, line.measured[measure]))
-    found: dict[str, tuple[float, float]] = {}
+    found: dict[Key, tuple[float, float]] = {}
     for (key, _), points in rows.items():
         parts = slope([number for number, _ in points], [value for _, value in points])
         before = found.get(key, (0.0, 0.0))
@@ -171,8 +174,23 @@ def slopes(lines: Sequence[Line], measure: str) -> Parts:
 
 
 def known(parts: Parts, bounds: tuple[float, float] = ANY) -> Interval | None:
-    """The ratio of the sums, with an interval from leaving out one dialogue at a time."""
-    return within(Items(list(parts)).jackknife(_ratio(parts, list(parts))), bounds) if parts else None
+    """The ratio of the sums, with an interval from leaving out one topic at a time."""
+    return _spread(list(parts), _ratio(parts, list(parts)), bounds) if parts else None
+
+
+def _less(one: Parts, other: Parts, keys: Sequence[Key], bounds: tuple[float, float]) -> Interval | None:
+    own, base = _ratio(one, keys), _ratio(other, keys)
+    width = bounds[1] - bounds[0]
+    return _spread(keys, lambda places: own(places) - base(places), (-width, width))
+
+
+def _spread(keys: Sequence[Key], statistic: Statistic, bounds: tuple[float, float]) -> Interval | None:
+    """A number of dialogues; where all topics are alike, what these few may have missed is its interval."""
+    topics = [key.topic for key in keys]
+    found = Items(topics).jackknife(statistic)
+    if found is not None and found.known and found.high - found.low <= ALIKE:
+        return shares.mean([found.value] * len(keys), topics, *bounds)
+    return within(found, bounds)
 
 
 def within(found: Interval | None, bounds: tuple[float, float]) -> Interval | None:
@@ -182,12 +200,7 @@ def within(found: Interval | None, bounds: tuple[float, float]) -> Interval | No
     return replace(found, low=max(found.low, bounds[0]), high=min(found.high, bounds[1]))
 
 
-def _less(one: Parts, other: Parts, keys: Sequence[str]) -> Interval | None:
-    own, base = _ratio(one, keys), _ratio(other, keys)
-    return Items(list(keys)).jackknife(lambda places: own(places) - base(places))
-
-
-def _ratio(parts: Parts, keys: Sequence[str]) -> Statistic:
+def _ratio(parts: Parts, keys: Sequence[Key]) -> Statistic:
     column = np.array([parts[key] for key in keys], float).reshape(-1, 2)
 
     def ratio(places: Places) -> float:

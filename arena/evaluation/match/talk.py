@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from agents.base import Agent
 from agents.dialogue import Message, Turn, letters
 from arena import records
-from arena.evaluation.match_answers import Stored
-from arena.evaluation.match_contestants import speakers
-from arena.evaluation.match_questions import Question
+from arena.evaluation.match.answers import Stored
+from arena.evaluation.match.contestants import speakers
+from arena.evaluation.match.questions import Question
 from arena.evaluation.room import Room
 from arena.feedback.events import Work
 from arena.feedback.floor import Line
@@ -27,6 +27,11 @@ class Item:
     """By contestant; without those who gave none."""
     before: Mapping[str, tuple[Message, ...]]
     """The conversation that each answered, without its persona."""
+
+    @property
+    def empty(self) -> set[str]:
+        """Those whose answer holds no words."""
+        return {arm for arm, turn in self.answers.items() if not turn.text.strip()}
 
     def case(self, contestant: str) -> Case:
         """An answer, to be rated by itself."""

@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.evaluation.match_play import Comparer, Contest
+from arena.evaluation.match.play import Comparer
 
 
-def standing(comparer: Comparer, contests: Sequence[Contest], runs: Path) -> dict[str, str]:
+def standing(comparer: Comparer, rubrics: Sequence[str], runs: Path) -> dict[str, str]:
     """Alarms of a judge that was never measured, or is not shown to be better than the longer answer.
 
     Args:
         comparer: who compares.
-        contests: what it has compared; each kind of question has a rubric of its own.
+        rubrics: by which it compares; each kind of question has one of its own.
         runs: where `python -m arena.judge` leaves its verdicts, in folders `judge-*`.
+
+    Raises:
+        ConfigError: a verdict there cannot be read.
     """
     from arena.calibration.standing import PAIRWISE, below, identity
 
     pairwise = comparer.pairwise
     settings = {"_target_": f"{type(pairwise).__module__}.{type(pairwise).__name__}", **vars(pairwise)}
     unmeasured, poor = [], []
-    for rubric in sorted({comparer.rubric_of(contest) for contest in contests}):
+    for rubric in rubrics:
         found = below(runs, identity(PAIRWISE, {**settings, "rubric": rubric}, comparer.agent))
         if found is None:
             unmeasured.append(rubric)

@@ -10,7 +10,8 @@ from agents.base import Agent
 from agents.dialogue import Message, Reply
 from agents.errors import Unavailable
 from arena import records
-from arena.evaluation.match_talk import Item
+from arena.evaluation.match.questions import Question
+from arena.evaluation.match.talk import Item
 from arena.evaluation.room import CHUNK, PATIENCE, Room
 from arena.feedback.floor import chunks
 from arena.seeds import seed_of
@@ -20,8 +21,8 @@ from rewards.pairwise import NO_REPLY, Comparison, Pairwise
 from rewards.verdict import Case
 
 ABOUT = "comparison"
-EQUAL = "equal"
-"""The choice in each order where both answers are the same words: nobody is asked."""
+EQUAL, EMPTY = "equal", "empty"
+"""The choice in each order where nobody is asked: both answers are the same words; one of them is empty."""
 OUTCOMES = {"about": "a", "other": "b", "tie": "tie", "flipped": "flipped"}
 """The status of a comparison, as a row of `matches.jsonl` has it; any other one is an abstention."""
 
@@ -42,9 +43,17 @@ class Contest:
         return f"{self.item.answers[self.a].id}|{self.item.answers[self.b].id}"
 
     @property
-    def equal(self) -> bool:
-        """Whether there is nothing to compare."""
-        return len({tuple(self.shown(each).text.split()) for each in (self.a, self.b)}) == 1
+    def settled(self) -> Comparison | None:
+        """What it comes to without a judge; None where one is to be asked.
+
+        The same words tie: a preference between them would be one for a place. An empty answer loses.
+        """
+        a, b = (self.shown(each).text.split() for each in (self.a, self.b))
+        if a == b:
+            return Comparison(self.id, "tie", 0.5, (EQUAL, EQUAL))
+        if a and b:
+            return None
+        return Comparison(self.id, "about" if a else "other", float(bool(a)), (EMPTY, EMPTY))
 
     def shown(self, contestant: str) -> Reply:
         """What the judge sees of a contestant: after the first turn the whole conversation as it went.
@@ -85,18 +94,22 @@ class Comparer:
         """Who, and in how many orders."""
         return f"{self.agent.name}, {'both orders' if self.pairwise.swap else 'one order'}"
 
-    def rubric_of(self, contest: Contest) -> str:
-        """The name of the rubric that a contest is judged by."""
-        return self.rubric if contest.item.turn else rubric_of("preference", contest.item.question.task)
+    def rubric_of(self, question: Question, turn: int) -> str:
+        """The name of the rubric that answers to one of the user's turns, counted from 0, are judged by."""
+        return self.rubric if turn else rubric_of("preference", question.task)
+
+    def rubrics(self, questions: Sequence[Question]) -> list[str]:
+        """The names of all rubrics that answers to some questions are judged by."""
+        return sorted({self.rubric_of(each, turn) for each in questions for turn in range(each.turns)})
 
 
 def contests(items: Sequence[Item], arms: Sequence[str]) -> list[Contest]:
-    """Every two contestants on every turn that both have answered."""
+    """Every two contestants on every turn that both have answered; two empty answers make no contest."""
     return [
         Contest(item, a, b)
         for item in items
         for a, b in combinations(arms, 2)
-        if a in item.answers and b in item.answers
+        if a in item.answers and b in item.answers and not item.empty >= {a, b}
     ]
 
 
@@ -120,17 +133,18 @@ def compare(room: Room, comparer: Comparer, todo: Sequence[Contest]) -> None:
     done, missed = len(todo) - len(new), _Missed()
     for part in chunks(new, CHUNK):
         began = time.perf_counter()
-        asked = [contest for contest in part if not contest.equal]
+        settled = {contest.id: contest.settled for contest in part}
+        asked = [contest for contest in part if settled[contest.id] is None]
         found = comparer.pairwise(
             comparer.agent,
             [contest.case() for contest in asked],
             [seed_of(room.seed, "compare", contest.item.work.id) for contest in asked],
-            [comparer.rubric_of(contest) for contest in asked],
+            [comparer.rubric_of(contest.item.question, contest.item.turn) for contest in asked],
             PATIENCE,
         )
         said = {comparison.about: comparison for comparison in found}
         for contest in part:
-            comparison = said.get(contest.id, Comparison(contest.id, "tie", 0.5, (EQUAL, EQUAL)))
+            comparison = settled[contest.id] or said[contest.id]
             if missed.out_of_reach(comparison):
                 continue
             row = match_row(contest, comparison, comparer.agent.name)
@@ -152,7 +166,8 @@ def match_row(contest: Contest, found: Comparison, judge: str) -> records.Row:
 
     `status` is a or b (the better one in both orders), tie, flipped (each order another), or why the judge
     abstains; then there is no probability, and the number is 0.0. A choice is that of the place: A is the
-    answer that stood first. In one order alone the second choice is `not_asked`.
+    answer that stood first. In one order alone the second choice is `not_asked`; where nobody was asked both
+    are `equal` or `empty`.
     """
     choices = (*found.choices, *("not_asked",) * 2)[:2]
     return {

@@ -5,32 +5,25 @@ and counts; texts and likelihoods come from our own engine, so that an adapter i
 Every answer is kept by its document, so differences are paired.
 """
 
-import logging
-import random
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partialmethod
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from agents.errors import ConfigError
 from arena import jsonl, records
 from arena.evaluation.findings import Report
-from arena.evaluation.harness_numbers import Sample, alarms, compare, samples_of
+from arena.evaluation.harness.samples import Sample, alarms, compare, samples_of
+from arena.evaluation.harness.tasks import explained, hushed, load_tasks, manager_of
 from arena.evaluation.inputs import digests
 from arena.evaluation.room import BARE, Room
-from arena.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from agents.base import Agent
     from agents.local import Local
-    from arena.evaluation.harness_model import Memory
+    from arena.evaluation.harness.model import Memory
 
 NOTES = (
     "Each arm answers the same documents of a task, greedily where its task says nothing else. Intervals are "
@@ -75,8 +68,8 @@ class Harness:
         """Have all arms answer the tasks.
 
         Raises:
-            ConfigError: lm-eval is missing, no task is named, one is not known or its data cannot be had, or
-                a seat is no local agent.
+            ConfigError: lm-eval is missing, no task is named, one is not known, fails, or its data cannot be
+                had, or a seat is no local agent.
         """
         if find_spec("lm_eval") is None:
             raise ConfigError("tasks of lm-eval need its library: pip install -e '.[lm-eval]'")
@@ -87,8 +80,8 @@ class Harness:
         if self.folder:
             paths = sorted(path for path in self._folder().rglob("*") if path.is_file())
             room.scribe.run.agree("tasks", digests(paths))
-        with _hushed():
-            manager = self._manager()
+        with hushed():
+            manager = manager_of(self.tasks, self._folder() if self.folder else None)
             found = {arm: self._measured(room, arm, agent, manager) for arm, agent in arms.items()}
         taken: dict[str, list[Sample]] = {}
         left: set[str] = set()
@@ -117,17 +110,6 @@ class Harness:
             notes.append(f"Only the first {self.limit} documents of each task were asked (evaluation.limit).")
         return tuple(notes)
 
-    def _manager(self) -> Any:
-        """lm-eval's tasks; those of the folder alone where they are all that is asked, which is quick."""
-        from lm_eval.tasks import TaskManager
-
-        folder = str(self._folder()) if self.folder else None
-        if folder:
-            own = TaskManager(include_path=folder, include_defaults=False)
-            if set(self.tasks) <= set(own.all_tasks):
-                return own
-        return TaskManager(include_path=folder)
-
     def _folder(self) -> Path:
         path = jsonl.expanded(self.folder)
         if not path.is_dir():
@@ -136,8 +118,7 @@ class Harness:
 
     def _loaded(self, manager: Any, seed: int) -> Any:
         """The tasks with as many worked examples as are wanted, drawn by the seed."""
-        with _drawn_by(seed):  # some tasks shuffle their choices as they load
-            loaded = load_tasks(self.tasks, manager)
+        loaded = load_tasks(self.tasks, manager, seed)
         for task in loaded["tasks"].values():
             own = task.get_config("num_fewshot")
             if own is None or (own and self.shots >= 0):  # 0 by the task's own word stays
@@ -149,19 +130,21 @@ class Harness:
         """lm-eval's results of one arm, and how many prompts were cut."""
         from lm_eval import evaluate
 
-        from arena.evaluation.harness_model import Seat
+        from arena.evaluation.harness.model import Seat
 
-        seat = Seat(agent, self.chat, _memory(room, arm))
-        results = evaluate(
-            seat,
-            self._loaded(manager, room.seed),
-            limit=self.limit or None,
-            bootstrap_iters=0,
-            log_samples=True,
-            system_instruction=self.system or None,
-            apply_chat_template=self.chat,
-            fewshot_as_multiturn=self.chat,
-        )
+        seat = Seat(agent, self.chat, _memory(room, arm), room.seed)
+        loaded = self._loaded(manager, room.seed)
+        with explained(self.tasks, "measure it"):
+            results = evaluate(
+                seat,
+                loaded,
+                limit=self.limit or None,
+                bootstrap_iters=0,
+                log_samples=True,
+                system_instruction=self.system or None,
+                apply_chat_template=self.chat,
+                fewshot_as_multiturn=self.chat,
+            )
         assert results is not None  # of a process that is alone
         return results, seat.cut
 
@@ -186,36 +169,9 @@ def _arms(room: Room) -> "dict[str, Local]":
     return local
 
 
-def load_tasks(tasks: Sequence[str], manager: Any) -> Any:
-    """lm-eval's tasks with their data.
-
-    Raises:
-        ConfigError: a task is not known, or needs a package or data that are not here; says what to do.
-    """
-    for name in tasks:
-        if name not in manager.all_tasks:
-            raise ConfigError(
-                f"lm-eval has no task {name!r}{did_you_mean(name, manager.all_tasks)}; lm-eval ls tasks "
-                "lists them, and evaluation.folder=FOLDER adds your own"
-            )
-    try:
-        return manager.load(list(tasks))
-    except ImportError as error:
-        raise ConfigError(
-            f"{', '.join(tasks)}: a package is not here ({error}): pip install 'lm-eval[tasks]'"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"the data of {', '.join(tasks)} cannot be had: {str(error).splitlines()[0]}. Where the hub can "
-            "be reached, run the tasks once and bring the folder HF_DATASETS_CACHE (default: "
-            "~/.cache/huggingface/datasets) here; or put a copy of a task's YAML file whose data_files are "
-            "local into a folder, and set evaluation.folder"
-        ) from error
-
-
 def _memory(room: Room, arm: str) -> "Memory":
     """What an arm has answered already, and a way to write more down."""
-    from arena.evaluation.harness_model import Memory
+    from arena.evaluation.harness.model import Memory
 
     scribe, began = room.scribe, time.perf_counter()
     known = {row["request"]: row for row in scribe.run.rows("answers") if row["arm"] == arm}
@@ -254,36 +210,3 @@ def _sample_row(arm: str, sample: Sample) -> records.Row:
         "of": len(sample.values),
         "guess": float(sample.guess or 0.0),
     }
-
-
-@contextmanager
-def _drawn_by(seed: int) -> Iterator[None]:
-    """Run the body with the global random numbers of a seed; afterwards they go on as before."""
-    before, numbers = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before)
-        np.random.set_state(numbers)
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Run the body without the messages and bars of lm-eval and of what it loads data with."""
-    from tqdm.std import tqdm
-
-    loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets", "huggingface_hub")]
-    before, begin = [logger.level for logger in loggers], tqdm.__init__
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    tqdm.__init__ = partialmethod(begin, disable=True)  # the environment is read too early
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        tqdm.__init__ = begin
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from agents import adapters
 from agents.base import Agent
 from agents.errors import ConfigError
-from arena.evaluation.match_answers import Stored, stored
-from arena.evaluation.match_questions import Question
+from arena.evaluation.match.answers import Stored, stored
+from arena.evaluation.match.questions import Question
 from arena.evaluation.room import Room
 
 if TYPE_CHECKING:

@@ -1,14 +1,14 @@
 """lm-eval's samples as numbers with intervals, checked against what lm-eval itself makes of them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from arena.evaluation.findings import Finding
 from arena.evaluation.room import BARE
-from arena.stats.intervals import clustered_mean, wilson
 from arena.stats.resampling import Interval
+from arena.stats.shares import mean, share
 
 GUESSING = "guessing"
 CLOSE = 1e-6
@@ -152,15 +152,15 @@ def _agrees(samples: Sequence[Sample], numbers: Mapping[str, Any], metric: str) 
 
 
 def _mean(samples: Sequence[Sample]) -> Interval | None:
+    """The mean over documents; hits and misses are a share, all else is on a scale of unknown ends."""
     values = [(value, sample.document) for sample in samples for value in sample.values]
-    numbers = [value for value, _ in values]
-    found = clustered_mean(numbers, [document for _, document in values])
-    if found is None:
-        return None
-    low, high = found.interval
-    if set(numbers) <= {0.0, 1.0} and found.n == found.clusters:  # a share may be 0 or 1
-        low, high = wilson(found.value, found.n)
-    return Interval(found.value, low, high, found.n, found.clusters)
+    numbers, documents = [value for value, _ in values], [document for _, document in values]
+    return share(numbers, documents) if _hits(samples) else mean(numbers, documents)
+
+
+def _hits(samples: Iterable[Sample]) -> bool:
+    """Whether all values are 0 or 1."""
+    return {value for sample in samples for value in sample.values} <= {0.0, 1.0}
 
 
 def _less(own: Mapping[str, Sample], above: Mapping[str, Sample]) -> Interval | None:
@@ -172,5 +172,5 @@ def _less(own: Mapping[str, Sample], above: Mapping[str, Sample]) -> Interval | 
         for one, other in zip(own[document].values, above[document].values, strict=True)
     ]
     pairs.sort(key=lambda pair: pair[1])
-    found = clustered_mean([value for value, _ in pairs], [document for _, document in pairs])
-    return Interval(found.value, *found.interval, found.n, found.clusters) if found else None
+    most = 1.0 if _hits([*own.values(), *above.values()]) else math.inf
+    return mean([value for value, _ in pairs], [document for _, document in pairs], -most, most)

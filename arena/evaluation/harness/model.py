@@ -26,6 +26,7 @@ from agents.local import Local
 from agents.reader import PASS, Prompt
 from agents.scoring import Group, Pack, by_chunk, packs
 from agents.template import conform, split_thinking
+from arena.seeds import seed_of
 
 AT_ONCE = 64
 """Requests whose answers are written down together."""
@@ -57,18 +58,24 @@ class Seat(TemplateLM):  # type: ignore[misc]
         agent: who is measured, with its adapter.
         chat: whether prompts are those of the chat template.
         memory: answers of this agent that are on record.
+        seed: of texts that a task wants sampled.
     """
 
-    def __init__(self, agent: Local, chat: bool, memory: Memory) -> None:
+    def __init__(self, agent: Local, chat: bool, memory: Memory, seed: int = 0) -> None:
         """Load the weights."""
         super().__init__()
-        self.agent, self.chat, self.memory = agent, chat, memory
+        self.agent, self.chat, self.memory, self.seed = agent, chat, memory, seed
         self.tokenizer = agent.backbone.tokenizer
         longest = getattr(agent.backbone.model.config, "max_position_embeddings", None)
         self.longest: int = longest or sys.maxsize
         """Tokens that the model reads."""
-        self.cut = 0
-        """Requests whose beginning was left out, since the model does not read so far."""
+        self.long: set[str] = set()
+        """Keys of the requests whose prompt is longer than what the model reads."""
+
+    @property
+    def cut(self) -> int:
+        """Requests whose beginning was left out, now or when they were answered."""
+        return len(self.long)
 
     @property
     def eot_token_id(self) -> int:
@@ -138,26 +145,29 @@ class Seat(TemplateLM):  # type: ignore[misc]
         """Scores of continuations; those of one prompt are scored in one reading of it."""
         keys = [_key("score", texts, self.chat) for texts, _, _ in requests]
         found = {k: (row["logp"], row["greedy"]) for k, row in self.memory.known.items() if k in set(keys)}
-        new = {key: pair for key, (_, *pair) in zip(keys, requests, strict=True) if key not in found}
+        pairs = {key: pair for key, (_, *pair) in zip(keys, requests, strict=True)}
         prompts: dict[tuple[int, ...], list[str]] = {}
-        for key, (context, continuation) in new.items():
+        for key, (context, continuation) in pairs.items():
             if not continuation:
                 raise ConfigError("a choice of this task has no token: mend the task's doc_to_choice")
-            prompts.setdefault(self._read(context, len(continuation)), []).append(key)
+            read = self._read(key, context, len(continuation))
+            if key not in found:
+                prompts.setdefault(read, []).append(key)
         asked = list(prompts.items())
         for start in range(0, len(asked), AT_ONCE):
             part = asked[start : start + AT_ONCE]
-            scores = self._score([(context, [new[key][1] for key in own]) for context, own in part])
+            scores = self._score([(context, [pairs[key][1] for key in own]) for context, own in part])
             for key, (logp, greedy) in zip((key for _, own in part for key in own), scores, strict=True):
                 self.memory.write(key, "", logp, greedy)
                 found[key] = logp, greedy
             self.memory.progress("likelihoods", len(found), len(set(keys)))
         return [found[key] for key in keys]
 
-    def _read(self, context: Sequence[int], further: int) -> tuple[int, ...]:
-        """A prompt, of which the model reads the end if it is too long."""
+    def _read(self, key: str, context: Sequence[int], further: int) -> tuple[int, ...]:
+        """The prompt of a request, of which the model reads the end if it is too long."""
         room = max(self.longest - further, 1)
-        self.cut += len(context) > room
+        if len(context) > room:
+            self.long.add(key)
         return tuple(context[-room:])
 
     def _score(self, groups: Sequence[Group]) -> list[Scored]:
@@ -184,22 +194,23 @@ class Seat(TemplateLM):  # type: ignore[misc]
             for number, request in enumerate(requests)
         ]
         found = {key: row["text"] for key, row in self.memory.known.items() if key in set(keys)}
-        new = {key: request.args for key, request in zip(keys, requests, strict=True) if key not in found}
-        asked = list(new.items())
-        for start in range(0, len(asked), AT_ONCE):
-            part = asked[start : start + AT_ONCE]
-            for key, text in zip(dict(part), self._write([args for _, args in part], start), strict=True):
+        asked = {}
+        for key, (text, wanted) in {k: r.args for k, r in zip(keys, requests, strict=True)}.items():
+            settings = _settings(wanted)
+            read = self._read(key, self.tok_encode(text), settings["max_gen_toks"])
+            asked[key] = read, settings
+        new = [key for key in asked if key not in found]
+        for start in range(0, len(new), AT_ONCE):
+            part = new[start : start + AT_ONCE]
+            for key, text in zip(part, self._write({key: asked[key] for key in part}), strict=True):
                 self.memory.write(key, text, 0.0, False)
                 found[key] = text
             self.memory.progress("texts", len(found), len(set(keys)))
         return [found[key] for key in keys]
 
-    def _write(self, asked: Sequence[tuple[str, dict[str, Any]]], seed: int) -> list[str]:
-        settings = [_settings(wanted) for _, wanted in asked]
-        contexts = [
-            self._read(self.tok_encode(text), own["max_gen_toks"])
-            for (text, _), own in zip(asked, settings, strict=True)
-        ]
+    def _write(self, asked: Mapping[str, tuple[tuple[int, ...], dict[str, Any]]]) -> list[str]:
+        """Texts to prompts with their settings, by the key of the request, from which their seeds are."""
+        contexts = [context for context, _ in asked.values()]
         shared = len(os.path.commonprefix(contexts)) if len(contexts) > 1 else 0
         shared = min(shared, *(len(context) - 1 for context in contexts))
         asks = [
@@ -209,12 +220,12 @@ class Seat(TemplateLM):  # type: ignore[misc]
                 1,
                 own["max_gen_toks"],
                 self.agent.ends,
-                seed + number,
+                seed_of(self.seed, "lm-eval", key),
             )
-            for number, (context, own) in enumerate(zip(contexts, settings, strict=True))
+            for key, (context, own) in asked.items()
         ]
         texts = []
-        for [draft], own in zip(decoding.write(self.agent.engine, asks), settings, strict=True):
+        for [draft], (_, own) in zip(decoding.write(self.agent.engine, asks), asked.values(), strict=True):
             text, _ = split_thinking(self.tokenizer.decode(draft.ids, skip_special_tokens=True))
             texts.append(_until(text, own["until"]))
         return texts

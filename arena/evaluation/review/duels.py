@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.errors import ConfigError
+from arena.evaluation.diversity import words
 from arena.evaluation.findings import Finding
-from arena.evaluation.review_reading import Stored
+from arena.evaluation.review.reading import HIGH, LOW, Stored
+from arena.stats import shares
 from arena.stats.agreement import rank_correlation
-from arena.stats.intervals import wilson
 from arena.stats.length_control import length_controlled
-from arena.stats.resampling import Interval, Items, Places, Statistic, mean_of
+from arena.stats.resampling import FEWEST, Interval, Items, Places, Statistic
 
 FIRST, SECOND = 0, 1
 """The model's slot in each of the two orders."""
@@ -41,6 +42,8 @@ class Duel:
     scores: Grid
     """(questions, orders, 2): the model's score and the other's."""
     seed: int
+    width: float
+    """Of the scale of scores: the greatest less the least."""
     name: str = ""
     """What a table calls it."""
 
@@ -76,46 +79,64 @@ class Duel:
         less = self.items.bootstrap(lambda places: own(places) - other(places))
         return Finding(measure, self.name, self.items.bootstrap(own), self.other, less, 1)
 
-    def share(self, outcome: float) -> Interval:
-        """The share of questions that end so, in [0, 1], with Wilson's interval: a share may be 0."""
-        n = len(self.questions)
-        share = float((self.outcomes == outcome).mean())
-        return Interval(share, *wilson(share, n), n, n)
+    def win_rate(self) -> Interval | None:
+        """The mean outcome in [0, 1]."""
+        return shares.share(self.outcomes.tolist(), self.questions)
+
+    def share(self, outcome: float) -> Interval | None:
+        """The share of questions that end so, in [0, 1]."""
+        return shares.share((self.outcomes == outcome).astype(float).tolist(), self.questions)
 
     def position(self) -> Interval | None:
         """Points that the same answer gets more in the first slot, mean of both models."""
         first, second = self.scores[:, FIRST], self.scores[:, SECOND]
         more = (first[:, 0] - second[:, 0] + second[:, 1] - first[:, 1]) / 2
-        return self.items.bootstrap(mean_of(more.tolist()))
+        return shares.mean(more.tolist(), self.questions, -self.width, self.width)
 
-    def flips(self, places: Places) -> float:
+    def flips(self) -> Interval | None:
         """Of the questions that both orders decide, the share that each decides otherwise."""
-        winners = np.sign(self.scores[places, :, 0] - self.scores[places, :, 1])
-        decided = winners[(winners != 0).all(1)]
-        return float((decided[:, 0] != decided[:, 1]).mean()) if len(decided) else np.nan
+        winners = np.sign(self.scores[:, :, 0] - self.scores[:, :, 1])
+        decided = [i for i, (one, other) in enumerate(winners) if one and other]
+        flipped = [float(winners[i, 0] != winners[i, 1]) for i in decided]
+        return shares.share(flipped, [self.questions[i] for i in decided])
 
-    def lengths(self, answers: Answers) -> list[Finding]:
-        """What is left at equal length, and how score and length go together; nothing without all answers."""
-        words = [
-            [len(answers[name][q].split()) for q in self.questions if q in answers[name]]
+    def lengths(self, answers: Answers) -> tuple[list[Finding], str]:
+        """What is left at equal length, and how score and length go together; and why there is none."""
+        if why := self._unanswered(answers):
+            return [Finding(EQUAL, self.name, None, digits=2), Finding(RHO, self.name, None, digits=2)], why
+        own, other = (
+            [len(words(answers[name][question])) for question in self.questions]
             for name in (self.model, self.other)
-        ]
-        if min(map(len, words)) < len(self.questions):
-            return []
-        own, other = words
-        ratio = length_controlled(self.outcomes.tolist(), own, other, self.questions, self.seed)
+        )
+        rate = length_controlled(self.outcomes.tolist(), own, other, self.questions, self.seed)
         more, longer = (self.scores[:, :, 0] - self.scores[:, :, 1]).sum(1), np.subtract(own, other)
         rho = self.items.bootstrap(lambda places: rank_correlation(more[places], longer[places]))
-        return [Finding(EQUAL, self.name, ratio, digits=2), Finding(RHO, self.name, rho, digits=2)]
+        found = [Finding(EQUAL, self.name, rate, digits=2), Finding(RHO, self.name, rho, digits=2)]
+        few = f"{len(self.questions)} questions are too few, it takes {FEWEST}"
+        alike = "all its answers are longer by the same number of words"
+        why = "" if rate else few if len(self.questions) < FEWEST else alike
+        return found, why
+
+    def _unanswered(self, answers: Answers) -> str:
+        """Which answers are missing; `""` where none is."""
+        for name in (self.model, self.other):
+            own = answers.get(name)
+            if own is None:
+                return f"no file {name}.jsonl among evaluation.answers"
+            if missing := [question for question in self.questions if question not in own]:
+                of = f"{len(missing)} of {len(self.questions)} questions, such as {missing[0]}"
+                return f"{name}.jsonl has no answer to {of}"
+        return ""
 
 
-def joined(reviews: Sequence[Stored], reference: str, seed: int) -> list[Duel]:
+def joined(reviews: Sequence[Stored], reference: str, seed: int, width: float = HIGH - LOW) -> list[Duel]:
     """The reviews by pair of models, and in each pair by question.
 
     Args:
         reviews: with or without scores.
         reference: with whom the others are compared, `""` for nobody in particular.
         seed: of the intervals.
+        width: of the scale of scores.
 
     Raises:
         ConfigError: a pair has no question with scores in all of its orders, or nobody is the reference.
@@ -133,12 +154,12 @@ def joined(reviews: Sequence[Stored], reference: str, seed: int) -> list[Duel]:
     for own in pairs.values():
         names = own[0].second, own[0].first
         other = max(names, key=lambda name: (name == reference, opponents[name]))
-        duels.append(_duel(names[other == names[0]], other, own, seed))
+        duels.append(_duel(names[other == names[0]], other, own, seed, width))
     alone = len({duel.other for duel in duels}) == 1
     return [replace(duel, name=duel.model if alone else f"{duel.model} : {duel.other}") for duel in duels]
 
 
-def _duel(model: str, other: str, reviews: Sequence[Stored], seed: int) -> Duel:
+def _duel(model: str, other: str, reviews: Sequence[Stored], seed: int, width: float) -> Duel:
     orders: dict[int, dict[str, tuple[float, float]]] = {}
     for review in reviews:
         own = orders.setdefault(FIRST if review.first == model else SECOND, {})
@@ -152,11 +173,19 @@ def _duel(model: str, other: str, reviews: Sequence[Stored], seed: int) -> Duel:
             "the same question ids, and whether their texts say two scores each"
         )
     scores = np.array([[orders[slot][question] for slot in slots] for question in questions])
-    return Duel(model, other, questions, slots, scores, seed)
+    return Duel(model, other, questions, slots, scores, seed, width)
 
 
-def compare(duels: Sequence[Duel], answers: Answers) -> list[Finding]:
-    """All measures, and under each all pairs of models for which it is defined."""
+def compare(duels: Sequence[Duel], answers: Answers) -> tuple[list[Finding], dict[str, str]]:
+    """All measures, and under each all pairs of models for which it is defined.
+
+    Args:
+        duels: the pairs of models.
+        answers: what they answered; none where nothing is asked about length.
+
+    Returns:
+        The measures, and by the name of a pair why its win-rate at equal length is not known.
+    """
     both = [duel for duel in duels if duel.both]
 
     def each(
@@ -168,14 +197,15 @@ def compare(duels: Sequence[Duel], answers: Answers) -> list[Finding]:
     findings += each(RELATIVE, duels, lambda duel: duel.items.bootstrap(duel.relative), 1)
     findings += _changes(duels)
     findings += [duel.sums(measure, order) for order, measure in enumerate(SLOTS) for duel in both]
-    findings += each(WON, duels, lambda duel: duel.items.bootstrap(mean_of(duel.outcomes.tolist())), 2)
+    findings += each(WON, duels, Duel.win_rate, 2)
     for name, outcome in OUTCOMES.items():
         findings += each(name, duels, lambda duel, outcome=outcome: duel.share(outcome), 2)  # type: ignore[misc]
     findings += each(POSITION, both, Duel.position, 2)
-    findings += each(FLIPS, both, lambda duel: duel.items.bootstrap(duel.flips), 2)
-    known = [duel for duel in duels if {duel.model, duel.other} <= answers.keys()]
-    lengths = [found for duel in known for found in duel.lengths(answers)]
-    return findings + sorted(lengths, key=lambda found: (EQUAL, RHO).index(found.measure))
+    findings += each(FLIPS, both, Duel.flips, 2)
+    lengths = {duel.name: duel.lengths(answers) for duel in duels} if answers else {}
+    told = [found for own, _ in lengths.values() for found in own]
+    findings += sorted(told, key=lambda found: (EQUAL, RHO).index(found.measure))
+    return findings, {name: why for name, (_, why) in lengths.items() if why}
 
 
 def _changes(duels: Sequence[Duel]) -> list[Finding]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from agents.errors import ConfigError
 from arena import jsonl
@@ -30,6 +31,17 @@ class Spoken:
     text: str
     truncated: bool = False
     """Whether it was cut at the token limit."""
+    model: str = ""
+    """Who spoke, as an agent is called; `""` for people."""
+
+
+class Key(NamedTuple):
+    """Which dialogue: equal in two runs for what can be compared."""
+
+    topic: str
+    """What intervals are drawn by: dialogues of one topic, by whatever seed, are not several topics."""
+    which: str
+    """Its how-manieth dialogue in the run, from 0; of people's the dialogue's own id."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,7 @@ class Talk:
 
     run: str
     id: str
-    key: str
-    """The topic and its how-manieth dialogue in the run: equal in two runs for what can be compared."""
+    key: Key
     topic: str
     turns: tuple[Spoken, ...]
     """Two or more."""
@@ -87,7 +98,9 @@ def read_people(patterns: Sequence[str], most: int, turns: int, seed: int) -> li
             where = f"{str(path)!r}, line {number}"
             topic, said = str(jsonl.cell(where, row, "topic")), jsonl.cell(where, row, "turns")
             id = f"{path.stem}-{number}"
-            found.append(Talk(PEOPLE, id, id, topic, tuple(_spoken(where, id, said))[:turns]))
+            found.append(
+                Talk(PEOPLE, id, Key(topic.strip() or id, id), topic, tuple(_spoken(where, id, said))[:turns])
+            )
     found = [talk for talk in found if len(talk.turns) >= FEWEST]
     return random.Random(seed).sample(found, most) if 0 < most < len(found) else found
 
@@ -111,7 +124,7 @@ def _talks(label: str, path: Path) -> list[Talk]:
     for transcript in transcripts:
         turns = tuple(_said(transcript))
         if not transcript.works_on_answers and len(turns) >= FEWEST:
-            key = f"{transcript.topic}#{seen[transcript.topic]}"
+            key = Key(transcript.topic.strip() or transcript.id, str(seen[transcript.topic]))
             seen[transcript.topic] += 1
             talks.append(Talk(label, transcript.id, key, transcript.topic, turns))
     if not talks:
@@ -128,4 +141,4 @@ def _said(transcript: Transcript) -> Iterator[Spoken]:
         if each.said is None:
             return
         turn = each.said.turn
-        yield Spoken(turn.id, turn.speaker, each.number, turn.text, turn.reply.truncated)
+        yield Spoken(turn.id, turn.speaker, each.number, turn.text, turn.reply.truncated, each.said.model)

@@ -4,14 +4,16 @@ import math
 from collections.abc import Iterator
 
 from agents.base import Agent
-from arena.evaluation.match_numbers import Rivals, flips
-from arena.evaluation.match_played import Played
+from arena.evaluation.match.played import Played
+from arena.evaluation.match.rivals import Rivals, flips
 from arena.stats.power import advice, detectable
 
 FLIPS = 0.3
 """Share of decided comparisons that may flip with the order."""
 LONGER = 1.2
 """Words of one for one word of the other, above which lengths have moved."""
+EMPTY = 0.1
+"""Share of a contestant's answers that may be empty."""
 ABSTAINED = 0.1
 """Share of comparisons that the judge may abstain from."""
 
@@ -65,6 +67,13 @@ def _missing(played: Played) -> Iterator[tuple[str, str]]:
                 f"missing_{arm}",
                 f"{arm} has not answered {missing} of {len(played.items)} turns: it is compared on the "
                 "others alone, and what everybody says is measured where all have answered",
+            )
+        given = sum(arm in item.answers for item in played.items)
+        if (empty := played.empty(arm)) > EMPTY * given:
+            yield (
+                f"empty_{arm}",
+                f"{empty} of {given} answers of {arm} are empty: they lose without the judge being asked, so "
+                "look whether its prompt, its limit of tokens or its file is at fault",
             )
     if len(played.arms) > 2 and played.rivals and not played.standings:
         yield "unranked", "the comparisons do not connect all contestants, so there is no common ranking"

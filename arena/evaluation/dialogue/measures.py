@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agents.errors import ConfigError
 from arena import jsonl
-from arena.evaluation.dialogue_reading import Talk
+from arena.evaluation.dialogue.reading import Talk
 from arena.evaluation.diversity import ngrams, words
 
 PHRASES = Path(__file__).with_name("agreement_phrases.txt")

@@ -14,9 +14,8 @@ from agents.base import Agent, Prompt
 from agents.dialogue import Reply
 from agents.errors import ConfigError, Unavailable
 from arena import records
-from arena.evaluation.dialogue_reading import Talk
-from arena.evaluation.room import CHUNK, PATIENCE
-from arena.feedback.floor import chunks
+from arena.evaluation.dialogue.reading import Talk
+from arena.evaluation.room import PATIENCE, answers
 from arena.scribe import Scribe
 from arena.seeds import seed_of
 from rewards.rubric import Rubric
@@ -25,6 +24,8 @@ from rewards.verdict import Case
 SAID, SHUFFLED, EMPTY = "said", "shuffled", "empty"
 """What the judge is shown: what was said, the same turns in another order, nothing in each turn."""
 NOTHING = "N/A"
+ABOUT = "likeness"
+"""What its table holds, and what abstentions are about."""
 HUMAN, MACHINE = "human", "machine"
 
 _WHO = {
@@ -104,25 +105,30 @@ class Likeness:
     def __call__(self, scribe: Scribe, asked: Sequence[Asked], seed: int) -> dict[str, float]:
         """The probability of "human" by id of the question; abstentions are on record as failures.
 
+        What got no reply is no abstention: it is asked again by a continued evaluation.
+
         Raises:
-            Unavailable: the judge answers nothing at all.
+            Unavailable: the judge is out of reach; what it said until then is on record.
         """
-        known = {row["id"]: row["human"] for row in scribe.run.rows("likeness")}
-        lost = {row["of"] for row in scribe.run.rows("failures")}
+        known = {row["id"]: row["human"] for row in scribe.run.rows(ABOUT)}
+        lost = {row["of"] for row in abstentions(scribe)}
         new = [each for each in asked if each.id not in known and each.id not in lost]
-        rubric = Rubric.load(self.rubric)
-        for part in chunks(new, CHUNK):
+        by_id, rubric = {each.id: each for each in new}, Rubric.load(self.rubric)
+
+        def ask(part: Sequence[Asked]) -> Sequence[_Answer | Unavailable]:
             prompts = [rubric.ask(each.case(seed)) for each in part]
-            answers = self._answers(prompts, [seed_of(seed, "likeness", each.id) for each in part])
-            for each, answer in zip(part, answers, strict=True):
+            return self._answers(prompts, [seed_of(seed, ABOUT, each.id) for each in part])
+
+        for told in answers(scribe, self.agent, new, ask, heard=bool(known or lost)):
+            for id, answer in told.items():
                 if answer.human is None:
-                    scribe.fail(each.id, answer.status, "likeness", answer.raw, by=self.agent.name)
+                    scribe.fail(id, answer.status, ABOUT, answer.raw, by=self.agent.name)
                     continue
-                scribe.append("likeness", _row(each, answer, self.agent.name))
-                known[each.id] = answer.human
+                scribe.append(ABOUT, _row(by_id[id], answer, self.agent.name))
+                known[id] = answer.human
         return {each.id: known[each.id] for each in asked if each.id in known}
 
-    def _answers(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list["_Answer"]:
+    def _answers(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Sequence["_Answer | Unavailable"]:
         if self.agent.reads_labels:
             found = self.agent.rate(prompts, (HUMAN, MACHINE), self.lead)
             return [self._read(probs[0], mass) for probs, mass in found]
@@ -132,10 +138,7 @@ class Likeness:
         gone = [each for each in said if isinstance(each, Unavailable)]
         if len(gone) == len(said):
             raise gone[0]
-        return [
-            _wrote(each.text) if isinstance(each, Reply) else _Answer(None, "no_reply", str(each))
-            for each in said
-        ]
+        return [_wrote(each.text) if isinstance(each, Reply) else each for each in said]
 
     def _read(self, human: float, mass: float) -> "_Answer":
         raw = f"mass {mass:.3f}; {human:.3f}"
@@ -151,6 +154,11 @@ class _Answer:
     human: float | None
     status: str
     raw: str
+
+
+def abstentions(scribe: Scribe) -> list[records.Row]:
+    """The failures on record of questions that the judge answered, but not to say which."""
+    return [row for row in scribe.run.rows("failures") if row["about"] == ABOUT]
 
 
 def parse_who(text: str) -> str:

@@ -9,9 +9,19 @@ import numpy as np
 
 from agents.errors import ConfigError
 from arena import records
-from arena.evaluation.dialogue_alarms import CALIBRATED, IN_ORDER, LIKENESS, alarms, blind
-from arena.evaluation.dialogue_likeness import EMPTY, SAID, SHUFFLED, Asked, Likeness, values
-from arena.evaluation.dialogue_measures import (
+from arena.evaluation.dialogue.alarms import CALIBRATED, IN_ORDER, LIKENESS, alarms, doubts
+from arena.evaluation.dialogue.arms import COSINE, SHARE, Arms, Line
+from arena.evaluation.dialogue.likeness import (
+    ABOUT,
+    EMPTY,
+    SAID,
+    SHUFFLED,
+    Asked,
+    Likeness,
+    abstentions,
+    values,
+)
+from arena.evaluation.dialogue.measures import (
     AGREES,
     BEFORE,
     FIRST,
@@ -25,8 +35,7 @@ from arena.evaluation.dialogue_measures import (
     of_meaning,
     of_words,
 )
-from arena.evaluation.dialogue_numbers import COSINE, SHARE, Arms, Line
-from arena.evaluation.dialogue_reading import PEOPLE, Talk, read_people, read_runs
+from arena.evaluation.dialogue.reading import PEOPLE, Key, Talk, read_people, read_runs
 from arena.evaluation.findings import Finding, Report
 from arena.evaluation.inputs import digests, files
 from arena.evaluation.room import Room
@@ -42,7 +51,7 @@ COLUMNS: Mapping[str, str] = {TOPIC: "cosine with topic", AGREES: "agrees", BEFO
 BAR, ROWS = 8, 12
 """Characters of its longest bar, and its rows."""
 NOTES = (
-    "Intervals leave out one dialogue at a time. repeats: the share of runs of three words that the speaker, "
+    "Intervals leave out one topic at a time. repeats: the share of runs of three words that the speaker, "
     "or the other, has said earlier in the dialogue. agrees: the share of turns with a phrase of agreement "
     "or praise, the opening turn apart. distinct-2 falls with the number of turns.",
     "drift: change of the cosine from one turn to the next, by least squares, each speaker of each dialogue "
@@ -119,7 +128,7 @@ class Dialogues:
             notes=tuple(notes),
             counts=self._counts(whole, talks, room.scribe),
             bars=tuple(line for run in whole.runs for line in by_turn(run, lines)),
-            alarms={**alarms(whole), **blind(findings, self.judge, bool(self.people))},
+            alarms={**alarms(whole), **doubts(findings, self.judge, whole)},
         )
 
     def measured(self, talks: Sequence[Talk], scribe: Scribe) -> list[Line]:
@@ -153,7 +162,7 @@ class Dialogues:
         forms = (SAID, SHUFFLED, EMPTY)
         asked = [Asked(talk, who, form) for talk in talks for who in talk.speakers for form in forms]
         found = self.judge(room.scribe, asked, room.seed)
-        columns: dict[str, dict[tuple[str, str], dict[str, tuple[float, float]]]] = {}
+        columns: dict[str, dict[tuple[str, str], dict[Key, tuple[float, float]]]] = {}
         for talk in talks:
             for who in talk.speakers:
                 arm = talk.run, "" if talk.run == PEOPLE else who
@@ -178,8 +187,10 @@ class Dialogues:
         counts = {f"turns of {arms.name(arm)}": len(own) for arm, own in arms.by_arm.items()}
         counts["cut at the token limit"] = sum(line.turn.truncated for line in arms.lines)
         if self.judge:
-            counts["asked of the judge"] = 3 * sum(len(talk.speakers) for talk in talks)
-            counts["abstained"] = len(scribe.run.ids["failures"])
+            asked = counts["asked of the judge"] = 3 * sum(len(talk.speakers) for talk in talks)
+            lost = counts["abstained"] = len(abstentions(scribe))
+            if silent := asked - lost - len(scribe.run.ids[ABOUT]):
+                counts["without a reply yet"] = silent
         return counts
 
 
@@ -223,7 +234,9 @@ def by_turn(run: str, lines: Sequence[Line]) -> list[str]:
 
 def _cell(lines: Sequence[Line], measure: str) -> str:
     having = [line for line in lines if measure in line.measured]
-    found = clustered_mean([line.measured[measure] for line in having], [line.talk.key for line in having])
+    found = clustered_mean(
+        [line.measured[measure] for line in having], [line.talk.key.topic for line in having]
+    )
     if found is None:
         return "-"
     half = f" ± {found.half:.2f}" if np.isfinite(found.half) else ""

@@ -6,13 +6,13 @@ relative score is its sum over the other's. Nobody is asked here: what was writt
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from arena import records
 from arena.evaluation.findings import Finding, Report
 from arena.evaluation.inputs import digests, files
-from arena.evaluation.review_duels import EQUAL, POSITION, SLOTS, WON, Duel, compare, joined
-from arena.evaluation.review_reading import HIGH, LOW, Stored, read_answers, read_reviews
+from arena.evaluation.review.duels import EQUAL, POSITION, SLOTS, WON, Duel, compare, joined
+from arena.evaluation.review.reading import HIGH, LOW, Stored, read_answers, read_reviews
 from arena.evaluation.room import Room
 from arena.stats.resampling import Interval
 
@@ -21,13 +21,17 @@ BAR = 40
 NOTES = (
     "Scores are read from the texts. A sum is of both orders; relative score: 100 times the model's sum over "
     "the other's. Sums in slot 1 and 2 are of the reviews in which the model stood there. Intervals are "
-    "drawn by question.",
+    "by question.",
     "A question is won by the higher sum over both orders; in the win-rate a tie is half a win. Position "
     "effect: points that the same answer gets more in the first slot. Flips: of the questions that both "
     "orders decide, the share that each decides otherwise. Change: of the relative score, by question.",
     "Win-rate at equal length: Dubois et al. 2024; 0.5 is a draw. It goes beyond what was seen where nearly "
     "all answers of one model are the longer ones. rho: rank correlation of the difference in score with the "
     "difference in words.",
+)
+WITHOUT_ANSWERS = (
+    "What length does is not measured: no answers were named (evaluation.answers=[FILE, ...]), so a win-rate "
+    "may be one of the longer answers."
 )
 
 
@@ -64,7 +68,7 @@ class Reviews:
             ConfigError: a file cannot be read, a pair of models has no scores, or nobody is the reference.
         """
         found, answers = read_reviews(self.reviews, self.low, self.high), read_answers(self.answers)
-        duels = joined(found, self.reference, room.seed)
+        duels = joined(found, self.reference, room.seed, self.high - self.low)
         room.begin({}, {}, f"{len(found)} stored reviews of {len(duels)} pairs of models")
         paths = [*files(self.reviews, "reviews"), *files(self.answers, "answers")]
         room.scribe.run.agree("files", digests(paths))
@@ -73,16 +77,16 @@ class Reviews:
                 room.scribe.fail(review.id, review.status, "review", review.raw, by="stored review")
             else:
                 room.scribe.append("reviews", review_row(review))
-        findings = compare(duels, answers)
+        findings, unknown = compare(duels, answers)
         others = ", ".join(dict.fromkeys(duel.other for duel in duels))
         return Report(
             about=f"{len(found)} stored reviews of {len(duels)} pairs of models, here against {others}.",
             findings=tuple(findings),
             less="less\nthe other",
-            notes=NOTES,
+            notes=(*NOTES, *(() if answers else (WITHOUT_ANSWERS,))),
             counts=_counts(found, duels),
             bars=_bars(duels),
-            alarms=alarms(found, duels, findings),
+            alarms=alarms(found, duels, findings) | _uncontrolled(unknown),
         )
 
 
@@ -176,6 +180,12 @@ def _length(findings: Sequence[Finding]) -> dict[str, str]:
         if measure == EQUAL and (side := _side(rates[WON, name])) and side != _side(equal)
     ]
     return {"length": f"a win-rate is length: {'; '.join(lost)}"} if lost else {}
+
+
+def _uncontrolled(unknown: Mapping[str, str]) -> dict[str, str]:
+    """An alarm where the answers do not tell a win-rate at equal length."""
+    told = "; ".join(f"{name} ({why})" for name, why in unknown.items())
+    return {"length_unknown": f"the win-rate at equal length is not known of {told}"} if unknown else {}
 
 
 def _side(rate: Interval) -> int:

@@ -6,22 +6,20 @@ where there are more than two; the relative score of Vicuna and SelFee; beside t
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
 
 from agents.base import Agent
 from agents.dialogue import letters
 from agents.errors import ConfigError
-from arena import records
 from arena.evaluation.findings import Report
-from arena.evaluation.match_contestants import JUDGE, contestants
-from arena.evaluation.match_numbers import EQUAL, Rivals, rivals_of
-from arena.evaluation.match_play import Comparer, compare, contests, rate
-from arena.evaluation.match_played import Played
-from arena.evaluation.match_questions import Question, questions
-from arena.evaluation.match_report import report
-from arena.evaluation.match_standing import standing
-from arena.evaluation.match_talk import Item, answer
+from arena.evaluation.match.contestants import JUDGE, contestants
+from arena.evaluation.match.judging import Judges
+from arena.evaluation.match.play import Comparer
+from arena.evaluation.match.played import Played
+from arena.evaluation.match.questions import Question, questions
+from arena.evaluation.match.report import report
+from arena.evaluation.match.rivals import EQUAL, Rivals
+from arena.evaluation.match.sources import began_with, same_answers, same_questions
+from arena.evaluation.match.talk import Item, answer
 from arena.evaluation.room import Room
 from arena.feedback.events import Work
 from arena.feedback.floor import chunks
@@ -81,12 +79,17 @@ class Matches:
         """
         asked = self._questions(room)
         arms = contestants(room, self.checkpoints, self.answers, asked)
+        same_answers(room, self.answers)
         # Answers are on record by the letter of who gave them.
         room.scribe.run.agree("contestants", {letters(i): arm for i, arm in enumerate(arms)})
-        judges = self._judges(room)
+        judges = Judges.of(room, self.pairwise, self.agent, self.rubric)
+        judges.ready(asked)
+        standing = judges.standing(room, asked)
         if self.stop and len(arms) != 2:
             raise ConfigError(f"stop=true compares two contestants, found {', '.join(arms)}: leave two")
         self._begin(room, arms, judges, len(asked))
+        for text in standing.values():
+            room.scribe.display.say("note", text=text)
         works = [Work(f"d{number:04d}", question) for number, question in enumerate(asked)]
         items: list[Item] = []
         rivals: list[Rivals] = []
@@ -109,34 +112,31 @@ class Matches:
                 orders=(2 if self.pairwise.swap else 1) if self.pairwise else 0,
                 stop=self.stop,
                 least=self.least,
-                standing=judges.standing(room, items, list(arms)),
+                standing=standing,
             )
         )
 
     def _questions(self, room: Room) -> list[Question]:
-        """What is asked: the held-out prompts where some are held out, else all; drawn once for a folder."""
+        """What is asked: the held-out prompts where some are held out, else all; the same in a folder.
 
-        def drawn() -> list[records.Row]:
+        Raises:
+            ConfigError: they have changed since the match began.
+        """
+        before = began_with(room)
+        try:
             given, held = room.records(Problem)
-            found = questions(held or given)
-            if self.stop:  # looks are only fair where the order has nothing to do with the questions
-                found = random.Random(f"matches {room.seed}").sample(found, len(found))
-            return [question.row for question in found]
+        except ConfigError as error:
+            if not before:
+                raise
+            raise ConfigError(
+                f"this match asks the questions of {before}, which must be what it was at the start: {error}"
+            ) from error
+        found = questions(held or given)
+        if self.stop:  # looks are only fair where the order has nothing to do with the questions
+            found = random.Random(f"matches {room.seed}").sample(found, len(found))
+        return same_questions(room, found)
 
-        return [Question.of(row) for row in room.scribe.run.remember("problems", drawn)]
-
-    def _judges(self, room: Room) -> "_Judges":
-        first = next(iter(room.seats.values()), None)
-        rater = room.judge.agent if room.judge is not None else None
-        agent = self.agent or rater or first
-        if self.pairwise is None and room.judge is None:
-            raise ConfigError("nobody judges: set evaluation.pairwise, or a judge that rates by judge=rating")
-        if agent is None:
-            raise ConfigError("nobody is there to judge: seat a judge by agent@evaluation.agent=PART")
-        comparer = Comparer(self.pairwise, agent, self.rubric) if self.pairwise else None
-        return _Judges(comparer, room.judge, rater or agent)
-
-    def _begin(self, room: Room, arms: Mapping[str, Agent], judges: "_Judges", count: int) -> None:
+    def _begin(self, room: Room, arms: Mapping[str, Agent], judges: Judges, count: int) -> None:
         """Refuse other weights than those on record, show what begins and what it can show."""
         named: dict[str, Comparer | Judge] = {}
         if judges.comparer:
@@ -153,64 +153,6 @@ class Matches:
                     "and less (with a chance of 80 %, if no two answers tie)"
                 )
             room.scribe.display.say("note", text=text)
-
-
-@dataclass(frozen=True)
-class _Judges:
-    """Who compares, who rates, and what is on record of it."""
-
-    comparer: Comparer | None
-    judge: Judge | None
-    rater: Agent
-
-    @property
-    def agents(self) -> list[Agent]:
-        """All who are asked, each once."""
-        everybody = [self.comparer.agent] if self.comparer else []
-        everybody += [self.rater] if self.judge is not None and self.judge.asks else []
-        return list(dict.fromkeys(everybody)) or [self.rater]
-
-    def decide(self, room: Room, items: Sequence[Item], arms: Sequence[str]) -> None:
-        """Have all answers judged that are not yet."""
-        if self.comparer is not None:
-            compare(room, self.comparer, contests(items, arms))
-        if self.judge is not None:
-            rate(room, self.judge, self.rater, items)
-
-    def standing(self, room: Room, items: Sequence[Item], arms: Sequence[str]) -> dict[str, str]:
-        """What is known against who compares."""
-        if self.comparer is None:
-            return {}
-        return standing(self.comparer, contests(items, arms), room.scribe.run.path.parent)
-
-    def rivals(self, room: Room, items: Sequence[Item], arms: Sequence[str]) -> list[Rivals]:
-        """What is on record of each two contestants; nothing where answers are only rated."""
-        if self.comparer is None:
-            return []
-        wanted = {contest.id for contest in contests(items, arms)}
-        rows = [row for row in room.scribe.run.rows("matches") if row["id"] in wanted]
-        texts = {turn.id: turn.text for item in items for turn in item.answers.values()}
-        return rivals_of(rows, texts, list(combinations(arms, 2)), room.seed)
-
-    def ratings(self, room: Room, items: Sequence[Item]) -> dict[str, dict[str, float]]:
-        """By contestant the rating of each of its answers, by `dialogue.turn`.
-
-        Raises:
-            ConfigError: the judge gives scores, whose sums have no ratio.
-        """
-        if self.judge is None:
-            return {}
-        verdicts = {row["id"]: records.verdict_of(row) for row in room.scribe.run.rows("verdicts")}
-        found: dict[str, dict[str, float]] = {}
-        for item in items:
-            for arm, turn in item.answers.items():
-                if turn.id not in verdicts:
-                    continue
-                rating = verdicts[turn.id].rating
-                if rating is None:
-                    raise ConfigError(f"{self.judge} gives scores, not ratings in 1..10: take another judge")
-                found.setdefault(arm, {})[f"{item.work.id}.{item.turn}"] = rating
-        return found
 
 
 def settled(rivals: Rivals) -> bool:

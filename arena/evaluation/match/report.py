@@ -8,15 +8,17 @@ from typing import Any
 
 from arena.evaluation import diversity
 from arena.evaluation.findings import Finding, ends_of, number
-from arena.evaluation.match_alarms import alarms
-from arena.evaluation.match_answers import Stored
-from arena.evaluation.match_numbers import CONTROLS, Rivals, flips, mean_between, relative_score, stood_first
-from arena.evaluation.match_played import Played
-from arena.evaluation.match_sheets import MatchReport, Sheet
+from arena.evaluation.match.alarms import alarms
+from arena.evaluation.match.answers import Stored
+from arena.evaluation.match.played import Played
+from arena.evaluation.match.rivals import CONTROLS, EQUAL, Rivals, flips, relative_score, stood_first
+from arena.evaluation.match.sheets import MatchReport, Sheet
 from arena.evaluation.writing import Texts
 from arena.stats.bradley_terry import Standing
+from arena.stats.chance import by_chance
 from arena.stats.power import advice
-from arena.stats.resampling import Places
+from arena.stats.resampling import Interval, Places
+from arena.stats.shares import mean
 
 JUDGE, EQUAL_LENGTH = "judge", "at equal length"
 NOTES = (
@@ -30,6 +32,10 @@ RATED = (
     "Relative score: 100 times the sum of the ratings of one over that of the other, on the answers of "
     "both that were rated, as Vicuna and SelFee sum theirs; but answers are rated one by one here, not two "
     "in a text, so that there is one order."
+)
+EMPTY = (
+    "Empty answers: one loses to any other answer without the judge being asked, two make no comparison, and "
+    "none is rated."
 )
 STRENGTH = (
     "Strength: logarithm, by a Bradley-Terry model with ties (Davidson 1970), all games together and "
@@ -67,11 +73,15 @@ def report(played: Played) -> MatchReport:
 
 def _of_rivals(played: Played, rivals: Rivals) -> Iterator[Finding]:
     """The win-rate by the judge, at equal length, and by judges that read nothing."""
-    found = rivals.sequence().interval if played.stop and rivals.decided else rivals.win_rate
-    yield Finding(rivals.name, JUDGE, found, digits=2)
+    yield Finding(rivals.name, JUDGE, _win_rate(played, rivals), digits=2)
     yield Finding(rivals.name, EQUAL_LENGTH, rivals.at_equal_length, digits=2)
     for name in CONTROLS:
         yield Finding(rivals.name, name, rivals.control(name), JUDGE, rivals.beyond(name), 2)
+
+
+def _win_rate(played: Played, rivals: Rivals) -> Interval | None:
+    """By the judge; its interval holds at any stop where the match may stop early."""
+    return rivals.sequence().interval if played.stop and rivals.decided else rivals.win_rate
 
 
 def _relative(played: Played) -> list[Finding]:
@@ -82,7 +92,7 @@ def _relative(played: Played) -> list[Finding]:
     for arm in played.arms:
         own = played.ratings.get(arm, {})
         clusters = [key.partition(".")[0] for key in own]
-        found.append(Finding("rating", arm, mean_between(list(own.values()), clusters, 1.0, 10.0), digits=2))
+        found.append(Finding("rating", arm, mean(list(own.values()), clusters, 1.0, 10.0), digits=2))
     for a, b in combinations(played.arms, 2):
         score = relative_score(played.ratings.get(a, {}), played.ratings.get(b, {}), played.seed)
         found.append(Finding("relative score", f"{a} over {b}", score, digits=1))
@@ -163,6 +173,10 @@ def _notes(played: Played, rated: bool) -> Iterator[str]:
             "which holds whenever one stops; the 95 % of all other numbers are those of a number of "
             "questions fixed before, and are too narrow after an early stop."
         )
+    if told := _chance(played):
+        yield told
+    if any(item.empty for item in played.items):
+        yield EMPTY
     for rivals in () if played.stop else played.rivals:
         if found := rivals.lead:
             yield f"{rivals.name}: {advice(found, rivals.spread, played.least)}"
@@ -176,12 +190,29 @@ def _notes(played: Played, rated: bool) -> Iterator[str]:
         yield f"self-BLEU is of the first {MOST_BLEU} questions."
 
 
+def _chance(played: Played) -> str:
+    """How many of the win-rates by the judge are other than one half, and how many would be by chance."""
+    shown: list[Interval | None] = []
+    for rivals in played.rivals:
+        categories = rivals.by_category().values()
+        shown += [_win_rate(played, rivals), rivals.at_equal_length]
+        shown += categories if len(categories) > 1 else ()
+    known = [each for each in shown if each is not None and each.known]
+    if len(known) < 2:
+        return ""
+    left = sum(not each.low <= EQUAL <= each.high for each in known)
+    told = by_chance(left, len(known), "50 %", "all were equally good")
+    return f"Of the judge's win-rates, at equal length and by category too: {told}"
+
+
 def _counts(played: Played) -> dict[str, int]:
     """What was asked, and what is missing."""
     found = {"questions": len(played.asked), "asked": played.held, "turns": len(played.items)}
     for arm, agent in played.arms.items():
         if missing := sum(arm not in item.answers for item in played.items):
             found[f"not answered by {arm}"] = missing
+        if empty := played.empty(arm):
+            found[f"empty answers of {arm}"] = empty
         if isinstance(agent, Stored) and agent.strangers:
             found[f"answers of {arm} to other questions"] = agent.strangers
     bouts = [bout for rivals in played.rivals for bout in rivals.bouts]

@@ -13,12 +13,14 @@ from agents.base import Agent
 from agents.dialogue import Reply
 from agents.errors import ConfigError
 from arena import jsonl, records, rundir, runs
-from arena.evaluation.match_questions import Question
+from arena.evaluation.match.questions import Question
 
 IDS = ("question_id", "id")
 """Columns of the question's id."""
 TEXTS = ("question", "prompt", "instruction")
 """Columns of the question's exact text, for files without ids."""
+FASTCHAT: Mapping[str, range] = {"vicuna_bench": range(1, 81), "mt_bench": range(81, 161)}
+"""FastChat's numbers of the questions of its two benchmarks, no number twice: 81 is `mt_bench-81` here."""
 ANSWERS = ("answer", "text", "output", "response")
 """Columns of the answer: a text, or a list of texts, one for each of the user's turns."""
 
@@ -81,6 +83,12 @@ def _place(given: str) -> tuple[Path, str]:
     return (path, name) if colon and path.is_dir() else (jsonl.expanded(given), "")
 
 
+def files_of(given: str) -> list[Path]:
+    """The files that hold what `stored` reads."""
+    path, _ = _place(given)
+    return [path / name for name in ("problems.json", "turns.jsonl")] if path.is_dir() else [path]
+
+
 def _joined(
     given: str, entries: Sequence[_Entry], questions: Sequence[Question]
 ) -> tuple[dict[str, tuple[Reply, ...]], int]:
@@ -99,7 +107,7 @@ def _joined(
                 "remove one of them"
             )
         seen[named] = entry.where
-        own = (by_text if entry.by_text else by_id).get(entry.key, [])
+        own = by_text.get(entry.key, []) if entry.by_text else _by_id(entry, by_id)
         if not own:
             continue
         if len(own) > 1:
@@ -116,13 +124,31 @@ def _joined(
             raise ConfigError(f"{entry.where}: a second answer to the question {question.id!r}: remove one")
         found[question.id] = entry.replies
     if not found:
-        theirs, ours = (next(iter(keys), "nothing") for keys in ([each.key for each in entries], by_id))
         raise ConfigError(
             f"none of the {len(entries)} answers in {given!r} is to one of the {len(questions)} questions: "
-            f"it names {jsonl.brief(theirs)}, and a question here is {jsonl.brief(ours)}; problems.id=COLUMN "
-            "takes other ids of questions"
+            f"they name {_some([each.key for each in entries])}, and the questions here are "
+            f"{_some(list(by_id))}; mend the answers' ids, or take other ids of questions by "
+            "problems.id=COLUMN"
         )
     return found, len(entries) - len(found)
+
+
+def _by_id(entry: _Entry, by_id: Mapping[str, Sequence[Question]]) -> Sequence[Question]:
+    """The questions that an entry names: by their id, or by FastChat's number of them."""
+    named = [name for name, numbers in FASTCHAT.items() if entry.key in map(str, numbers)]
+    found = [by_id[id] for id in (entry.key, *(f"{name}-{entry.key}" for name in named)) if id in by_id]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{entry.where}: {entry.key!r} is the id of one question here and FastChat's number of another, "
+            f"{found[1][0].id!r}: name the whole id"
+        )
+    return found[0] if found else ()
+
+
+def _some(keys: Sequence[str], most: int = 3) -> str:
+    """The first keys, and how many there are besides."""
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return (", ".join(map(jsonl.brief, keys[:most])) or "nothing") + more
 
 
 def _same(asked: str, question: str) -> bool:

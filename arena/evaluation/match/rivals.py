@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,11 +13,11 @@ from arena.evaluation import diversity
 from arena.records import Row
 from arena.seeds import seed_of
 from arena.stats.bradley_terry import Game
-from arena.stats.intervals import clustered_mean, wilson
 from arena.stats.length_control import length_controlled
 from arena.stats.power import spread_of
 from arena.stats.resampling import Interval, Items, Places, Statistic
 from arena.stats.sequential import ConfidenceSequence
+from arena.stats.shares import mean, share
 
 SCORES: Mapping[str, float] = {"a": 1.0, "b": 0.0, "tie": 0.5, "flipped": 0.5}
 """The score of a by the status of a match; any other status is an abstention and has none."""
@@ -25,8 +25,8 @@ CONTROLS = ("longer", "random", "first")
 """Judges that read no answer: the one with more words, a coin for each order, the one that stands first."""
 EQUAL = 0.5
 """The win-rate of equals."""
-SMALL = 1e-9
-"""Of an interval that is a point but for rounding."""
+ROUNDING = 1e-9
+"""Width of an interval that is a point, as a part of its value."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Bout:
     category: str
     status: str
     choices: tuple[str, str]
-    """With a first, then with b first: the place that was chosen (A, B), C for neither, or why none was."""
+    """With a first, then with b first: the place that was chosen (A, B), C for neither, or why none was:
+    `equal` and `empty` where nobody was asked."""
     words: tuple[int, int]
     """Of a's answer and of b's."""
 
@@ -98,7 +99,7 @@ class Rivals:
     @property
     def win_rate(self) -> Interval | None:
         """The mean score of a; None where nothing was judged."""
-        return share_of(self.scores, self.questions)
+        return share(self.scores, self.questions)
 
     @property
     def lead(self) -> Interval | None:
@@ -133,12 +134,12 @@ class Rivals:
 
     def control(self, name: str) -> Interval | None:
         """The win-rate of a by one of `CONTROLS`, on the same bouts."""
-        return share_of([bout.control(name, self.seed) for bout in self.decided], self.questions)
+        return share([bout.control(name, self.seed) for bout in self.decided], self.questions)
 
     def beyond(self, name: str) -> Interval | None:
         """The win-rate of a less that by one of `CONTROLS`, on the same bouts."""
         values = [SCORES[bout.status] - bout.control(name, self.seed) for bout in self.decided]
-        return mean_between(values, self.questions, -1.0, 1.0)
+        return mean(values, self.questions, -1.0, 1.0)
 
     def by_category(self) -> dict[str, Interval]:
         """The win-rate of a by the category of the question."""
@@ -189,13 +190,13 @@ def rivals_of(
 def flips(bouts: Sequence[Bout]) -> Interval | None:
     """Of the bouts with a preference in both orders, the share that prefers another answer in each."""
     decisive = [bout for bout in bouts if set(bout.choices) <= {"A", "B"}]
-    return share_of([float(bout.status == "flipped") for bout in decisive], [b.question for b in decisive])
+    return share([float(bout.status == "flipped") for bout in decisive], [b.question for b in decisive])
 
 
 def stood_first(bouts: Sequence[Bout]) -> Interval | None:
     """Of the answers that were preferred in any order, the share that stood first."""
     chosen = [(choice, bout.question) for bout in bouts for choice in bout.choices if choice in ("A", "B")]
-    return share_of([float(choice == "A") for choice, _ in chosen], [question for _, question in chosen])
+    return share([float(choice == "A") for choice, _ in chosen], [question for _, question in chosen])
 
 
 def relative_score(a: Mapping[str, float], b: Mapping[str, float], seed: int) -> Interval | None:
@@ -207,14 +208,18 @@ def relative_score(a: Mapping[str, float], b: Mapping[str, float], seed: int) ->
         seed: of the draws, which are of dialogues.
 
     Returns:
-        None where nothing is rated for both.
+        None where nothing is rated for both; an interval without ends where all ratios are the same, which
+        tells nothing of how they might differ.
     """
     both = sorted(a.keys() & b.keys())
     if not both:
         return None
     ours, theirs = (np.array([own[key] for key in both]) for own in (a, b))
     items = Items([key.partition(".")[0] for key in both], seed)
-    return items.bootstrap(ratio(100 * ours, theirs))
+    found = items.bootstrap(ratio(100 * ours, theirs))
+    if found is None or found.high - found.low > ROUNDING * found.value:
+        return found
+    return replace(found, low=-math.inf, high=math.inf)
 
 
 def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> Statistic:
@@ -225,29 +230,3 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> Statistic:
         return float(above[places].sum()) / whole if whole else math.nan
 
     return found
-
-
-def share_of(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval | None:
-    """The mean of values in [0, 1] and its interval by cluster; None without values.
-
-    Where the clusters do not differ, nothing tells how they might: then it is Wilson's interval of as many
-    trials as there are clusters, which is no point.
-    """
-    found = mean_between(values, clusters, 0.0, 1.0)
-    if found is None or not found.known or found.high - found.low > SMALL:
-        return found
-    low, high = wilson(found.value, found.clusters)
-    return replace(found, low=low, high=high)
-
-
-def mean_between(
-    values: Sequence[float], clusters: Sequence[Hashable], least: float, most: float
-) -> Interval | None:
-    """The mean of values in [least, most], its interval by jackknife over clusters; None without values."""
-    found = clustered_mean(values, clusters)
-    if found is None:
-        return None
-    low, high = found.interval
-    if math.isfinite(found.half):
-        low, high = max(low, least), min(high, most)
-    return Interval(found.value, low, high, found.n, found.clusters)

@@ -1,0 +1,1 @@
+"""Tasks of lm-eval, answered by our own engine."""

@@ -1,0 +1,1 @@
+"""Models against models: who answers, who judges, and what that comes to."""

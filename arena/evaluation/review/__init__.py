@@ -1,0 +1,1 @@
+"""Stored reviews of two models' answers, read again."""
