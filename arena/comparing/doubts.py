@@ -9,14 +9,14 @@ from arena.comparing.comparison import Comparison, Difference
 from arena.comparing.trust import other_weights, refused
 from arena.evaluation.match.alarms import ABSTAINED
 from arena.feedback.feedback_alarms import FLIPS
+from arena.stats.chance import by_chance
 from arena.stats.power import advice
 from arena.terminal import one_line
 
 MOVED = 0.1
 """Share of its length by which an arm's texts may differ before a reward may be length."""
 MANY = 20
-"""Intervals from which some exclude 0 by chance alone."""
-LEVEL = 0.05
+"""Intervals from which some leave 0 out by chance alone."""
 SEEDS = 5
 """Seeds of an arm below which they are few."""
 HEADLINES = ("win-rate", "reward", "rating", "performance", "score")
@@ -167,12 +167,10 @@ def _of(row: Difference) -> str:
     return f"_{row.part}" if row.part else ""
 
 
-def by_chance(comparisons: Sequence[Comparison]) -> str:
-    """How many of all intervals exclude 0, and how many of them chance alone gives; `""` without any."""
+def many(comparisons: Sequence[Comparison]) -> str:
+    """How many of all intervals leave 0 out, and how many would by chance alone; `""` without any."""
     rows = [row for each in comparisons for row in each.rows if row.difference.known]
     if not rows:
         return ""
-    sure = sum(bool(row.difference.sign) for row in rows)
-    chance = f"{LEVEL * len(rows):.1f} do so by chance"
-    text = f"{sure} of {len(rows)} intervals exclude 0; where nothing differs, {chance}"
-    return f"{text}: with so many, take none of them alone for a finding" if len(rows) > MANY else text
+    text = by_chance(sum(bool(row.difference.sign) for row in rows), len(rows), "0", "nothing differed")
+    return f"{text} With so many, take none of them alone for a finding." if len(rows) > MANY else text

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from arena.comparing.arms import Arm
 from arena.comparing.comparison import Comparison, Difference
-from arena.comparing.doubts import by_chance
+from arena.comparing.doubts import many
 from arena.evaluation.findings import ends_of, number
 from arena.terminal import one_line
 from arena.wording import count
@@ -62,7 +62,7 @@ def method(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     updates = any(row.measure.per == "update" for each in comparisons for row in each.rows)
     first = (METHOD if updates else METHOD[:1]) if comparisons[0].paired else APART
     seeds = OVER_SEEDS if any(row.these_seeds for each in comparisons for row in each.rows) else ()
-    return (*first, *seeds, *filter(None, [by_chance(comparisons)]))
+    return (*first, *seeds, *filter(None, [many(comparisons)]))
 
 
 def head(of: Comparison) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What writers and summaries share: texts of several versions of one agent to the same prompts, judged."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agents.base import Agent
@@ -10,7 +10,8 @@ from arena.evaluation.findings import Finding
 from arena.evaluation.room import Room
 from arena.feedback.events import Work
 from arena.feedback.floor import Line
-from arena.stats.resampling import Interval, Items, Places, Statistic, mean_of
+from arena.stats.resampling import Interval, Items, Places, Statistic
+from arena.stats.shares import mean
 from rewards.judge import Judge
 from rewards.verdict import Verdict
 
@@ -26,8 +27,6 @@ class Texts:
     works: Sequence[Work]
     turns: Mapping[str, Sequence[Turn]]
     """By arm, one per prompt; each arm is compared with the one before it."""
-    seed: int
-    """Of the intervals."""
 
     def words(self) -> dict[str, list[list[str]]]:
         """The words of each text."""
@@ -36,18 +35,34 @@ class Texts:
     def means(
         self, measure: str, values: Mapping[str, Sequence[float | None]], digits: int = 3
     ) -> list[Finding]:
-        """The mean of a number of each text by arm, on the prompts where all arms have one."""
+        """The mean of a number of each text by arm, on the prompts where all arms have one.
+
+        Where all texts are alike, the interval allows for others, as far apart as any of all arms.
+        """
         places = [i for i in range(len(self.works)) if all(own[i] is not None for own in values.values())]
-        items = Items([self.works[i].id for i in places], self.seed)
-        columns = {arm: [own[i] for i in places] for arm, own in values.items()}
-        statistics = {arm: mean_of([v for v in own if v is not None]) for arm, own in columns.items()}
-        return compared(measure, statistics, items.bootstrap, digits)
+        prompts = [self.works[i].id for i in places]
+        columns = {arm: _known(own[i] for i in places) for arm, own in values.items()}
+        everything = [value for own in columns.values() for value in own]
+        least, most = min(everything, default=0.0), max(everything, default=0.0)
+        found: list[Finding] = []
+        for (arm, own), (before, old) in zip(columns.items(), [("", []), *columns.items()], strict=False):
+            less = [now - then for now, then in zip(own, old, strict=False)]
+            change = _mean(less, prompts[: len(less)], least - most, most - least)
+            interval = _mean(own, prompts, least, most)
+            found.append(Finding(measure, arm, interval, before if change else "", change, digits))
+        return found
 
     def wholes(self, measure: str, statistics: Mapping[str, Statistic], digits: int = 3) -> list[Finding]:
         """A share of all texts of an arm together; its interval leaves out one prompt at a time."""
-        items = Items([work.id for work in self.works], self.seed)
-        found = compared(measure, statistics, items.jackknife, digits)
-        return [replace(finding, found=_share(finding.found)) for finding in found]
+        items = Items([work.id for work in self.works])
+        found: list[Finding] = []
+        before = ""
+        for arm, own in statistics.items():
+            change = items.jackknife(_less(own, statistics[before])) if before else None
+            interval = _share(items.jackknife(own))
+            found.append(Finding(measure, arm, interval, before if change else "", change, digits))
+            before = arm
+        return found
 
     def common(self) -> list[Finding]:
         """What is measured of all texts: how long they are, and how many were cut."""
@@ -68,22 +83,14 @@ class Texts:
         return found
 
 
-def compared(
-    measure: str,
-    statistics: Mapping[str, Statistic],
-    interval: Callable[[Statistic], Interval | None],
-    digits: int,
-) -> list[Finding]:
-    """A measure of each arm, and its difference from the arm before."""
-    found: list[Finding] = []
-    before = ""
-    for arm, own in statistics.items():
-        difference = None
-        if before:
-            difference = interval(_less(own, statistics[before]))
-        found.append(Finding(measure, arm, interval(own), before if difference else "", difference, digits))
-        before = arm
-    return found
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Sequence[float], prompts: Sequence[str], low: float, high: float) -> Interval | None:
+    """The mean with its interval; the scale, which is what was seen, counts only where all are alike."""
+    found = mean(values, prompts)
+    return found if found is None or found.known else mean(values, prompts, low, high)
 
 
 def _share(found: Interval | None) -> Interval | None:
@@ -115,7 +122,7 @@ def write(room: Room, arms: Mapping[str, Agent], works: Sequence[Work]) -> Texts
     said = room.said(arms, lines)
     whole = [work for work in works if all(work.turn_id(0, each) in said for each in place.values())]
     turns = {arm: [said[work.turn_id(0, place[arm])] for work in whole] for arm in arms}
-    return Texts(whole, turns, room.seed)
+    return Texts(whole, turns)
 
 
 def judge_texts(

@@ -12,7 +12,7 @@ from arena.evaluation.room import BARE, Room
 from arena.evaluation.writing import Texts, judge_texts, write
 from arena.feedback.events import Work
 from arena.problems import Problem
-from arena.stats.shares import mean
+from arena.stats.shares import mean, share
 from rewards.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ MEASURES: Mapping[str, str] = {
 """What is measured of each text, in words. `reference_nats` is the mean negative log-likelihood of the
 reference: less is nearer. `moved` is how much likelier the arm finds the tokens that it wrote than the
 untrained checkpoint does; texts are sampled as the agent samples, so that it is no KL divergence."""
+SHARES = ("cut", "rated")
 NOTES = (
     "One text to each held-out prompt, with seeds that are equal for all arms. The judge is the checkpoint "
     "that all arms began with.",
@@ -200,9 +201,9 @@ def _findings(found: Sequence[Measured], arms: Sequence[str]) -> list[Finding]:
     findings = []
     for name, label in MEASURES.items():
         for arm in arms:
-            own = {
-                each.prompt: each.values[name] for each in found if each.arm == arm and name in each.values
-            }
+            own = [each for each in found if each.arm == arm and name in each.values]
             if own:
-                findings.append(Finding(label, arm, mean(list(own.values()), list(own))))
+                interval = share if name in SHARES else mean
+                values, prompts = [each.values[name] for each in own], [each.prompt for each in own]
+                findings.append(Finding(label, arm, interval(values, prompts)))
     return findings

@@ -57,7 +57,7 @@ class Played:
         """What everybody said on the turns that all have answered."""
         whole = [item for item in self.items if len(item.answers) == len(self.arms)]
         turns = {arm: [item.answers[arm] for item in whole] for arm in self.arms}
-        return Texts([item.work for item in whole], turns, self.seed)
+        return Texts([item.work for item in whole], turns)
 
     @cached_property
     def standings(self) -> list[Standing]:
