@@ -1,7 +1,7 @@
 """A study: arms that differ in one thing, several seeds, the same held-out prompts, one report.
 
-    python -m arena.study                        # conf=wim_study scale=laptop: an hour on two cores
-    python -m arena.study scale=tiny             # the whole way in minutes; shows that it works, nothing else
+    python -m arena.study                       # conf=wim_study scale=laptop: an hour and a half on two cores
+    python -m arena.study scale=tiny            # the whole way in minutes; shows that it works, nothing else
     python -m arena.study scale=full only=[wim] seeds=[2] data.paths=[PROMPTS.jsonl]     # a part of a big one
 
 The folder is runs/CONF-SCALE: README.md, results.json, pictures, a run folder for each arm and seed, and one

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A study: all arms and seeds, measured on the same held-out prompts, one report.
 #
-#   jobs/study.sh                   conf=wim_study at the scale laptop: an hour on two cores
+#   jobs/study.sh                   conf=wim_study at the scale laptop: an hour and a half on two cores
 #   jobs/study.sh tiny              the whole way in minutes; shows that it works, nothing else
 #   sbatch jobs/study.sh full data.paths=[PROMPTS.jsonl]
 #

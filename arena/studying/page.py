@@ -202,8 +202,9 @@ _READ = (
 
 
 def _matrix(own: Sequence[Cell]) -> list[str]:
-    """A row for each arm or difference, a column for each measure."""
-    measures = [name for name in LABELS if any(cell.measure == name for cell in own)]
+    """A row for each arm or difference, a column for each measure that differs anywhere."""
+    by_measure = {name: [cell for cell in own if cell.measure == name] for name in LABELS}
+    measures = [name for name, column in by_measure.items() if _vary(column)]
     rivals = len({cell.against for cell in own}) > 1
     names = {
         (cell.arm, cell.against): f"`{cell.arm}` - `{cell.against}`" if rivals else f"`{cell.arm}`"
@@ -212,6 +213,12 @@ def _matrix(own: Sequence[Cell]) -> list[str]:
     at = {(cell.arm, cell.against, cell.measure): cell for cell in own}
     rows = [(name, *(_cell(at.get((*key, measure))) for measure in measures)) for key, name in names.items()]
     return table(["", *(LABELS[measure] for measure in measures)], rows)
+
+
+def _vary(column: Sequence[Cell]) -> bool:
+    """Whether a column tells anything: not where nothing differs, as when all texts are rated."""
+    values = {value for cell in column for value in cell.seeds.values()}
+    return bool(values - {0.0}) if any(cell.against for cell in column) else len(values) > 1
 
 
 def _cell(cell: Cell | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from arena import plots
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SHOWN = ("rating", AT_LENGTH, "likeness", "reference_nats", "words")
 """Measures that have a panel."""
+TITLE = 18
+"""Letters of a line above a panel."""
 
 
 def draw(found: Results, folder: Path) -> list[Path]:
@@ -40,7 +43,7 @@ def _differences(found: Results, path: Path) -> Path:
     ):
         own = [cell for cell in contrast if cell.measure == name]
         _panel(axes, own)
-        axes.set_title(LABELS[name].replace(", ", ",\n"), fontsize=9)
+        axes.set_title(fill(LABELS[name], TITLE), fontsize=9)
         if number == 0:
             axes.set_yticks(range(len(own)), [cell.arm for cell in own])
             axes.invert_yaxis()
