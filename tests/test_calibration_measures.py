@@ -252,6 +252,25 @@ def test_comparisons_on_record_are_not_asked_for_again(tmp_path: Path) -> None:
     assert verdict.better is None and "no pairs that people decide were judged" in verdict.statement
 
 
+def test_what_got_no_reply_is_asked_again(tmp_path: Path) -> None:
+    """A line that broke says nothing of the judge."""
+
+    class Broken(planted.Voice):
+        """Gives no reply to some."""
+
+        def outcomes(self, *asked: Any, **options: Any) -> Any:
+            """Every third one is lost."""
+            found = super().outcomes(*asked, **options)
+            return [Unavailable("gone") if i % 3 == 2 else each for i, each in enumerate(found)]
+
+    pairs, voice = planted.pairs(10), planted.Voice("good")
+    found, _, _ = measured(tmp_path, pairs, agent=Broken("good"))
+    lost = found.reasons["no_reply"]
+    assert 0 < lost < 10
+    again, _, _ = measured(tmp_path, pairs, agent=voice)
+    assert voice.asked == 2 * lost and not again.reasons
+
+
 def test_a_judge_out_of_reach_ends_the_measurement(tmp_path: Path) -> None:
     """It is no abstention: nothing is written, so that the next attempt asks again."""
 

@@ -147,7 +147,9 @@ class Bench:
         return [seed_of(self.seed, "judge", case.id) for case in cases]
 
     def _lost(self, about: str) -> list[records.Row]:
-        return [row for row in self.scribe.run.rows("failures") if row["about"] == about]
+        """The failures on record, but for those to which there was no reply: that is asked again."""
+        rows = self.scribe.run.rows("failures")
+        return [row for row in rows if row["about"] == about and not row["what"].endswith(NO_REPLY)]
 
 
 def _once(cases: Sequence[Case]) -> list[Case]:
