@@ -20,22 +20,23 @@ TITLE = 18
 
 
 def draw(found: Results, folder: Path) -> list[Path]:
-    """Draw the differences, and the margins where the learners have them, into `folder`.
+    """Draw the differences where another arm is left, and the margins where the learners have them.
 
     Returns:
         The pictures; none without matplotlib.
     """
     if not plots.can_draw():
         return []
-    drawn = [_differences(found, folder / "differences_from_the_control.png")]
+    drawn = []
+    if contrast := cells(found.measured, found.order, found.control):
+        drawn.append(_differences(found.control, contrast, folder / "differences_from_the_control.png"))
     if any(each.margins for each in found.learned):
         drawn.append(_margins(found, folder / "margins_of_steps.png"))
     return drawn
 
 
-def _differences(found: Results, path: Path) -> Path:
+def _differences(control: str, contrast: Sequence[Cell], path: Path) -> Path:
     """A panel for each measure: a dot for each seed, the mean, and its interval over seeds."""
-    contrast = cells(found.measured, found.order, found.control)
     panels = [name for name in SHOWN if any(cell.measure == name for cell in contrast)]
     figure = plots.blank()
     for number, (axes, name) in enumerate(
@@ -47,7 +48,7 @@ def _differences(found: Results, path: Path) -> Path:
         if number == 0:
             axes.set_yticks(range(len(own)), [cell.arm for cell in own])
             axes.invert_yaxis()
-    figure.suptitle(f"less {found.control}: each seed, mean, 95 % over seeds", fontsize=10)
+    figure.suptitle(f"less {control}: each seed, mean, 95 % over seeds", fontsize=10)
     return plots.save(figure, path)
 
 
