@@ -145,7 +145,7 @@ def _gains(found: Results) -> Iterator[str]:
 def _shown(own: Sequence[Cell]) -> str:
     """Which differences leave 0 out, and how large one may be that does not."""
     shown = [f"`{cell.arm}` - `{cell.against}` {_signed(cell)}" for cell in own if cell.shown]
-    hidden = [half for cell in own if not cell.shown and (half := half_of(cell.over_seeds)) is not None]
+    hidden = [half for cell in own if not cell.shown and (half := half_of(cell.over_seeds))]
     told = f"shown are {', '.join(shown)}." if shown else "no difference is shown."
     return told + (f" One of less than {max(hidden):.3f} may have gone unseen." if hidden else "")
 
