@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OWN = ("conf", "scale", "scales", "arms", "control", "contrasts", "drafts_of", "trains", "seeds", "only")
 """Keys of a study that its arms do not have."""
+EVERY_JUDGE = ("judge.pair_truncated",)
+"""Settings of a judge that are about drafts and not about who judges."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,14 +56,15 @@ class Plan:
     def words(self, seed: int, arm: str = "") -> list[str]:
         """The settings of one training, or of a measuring.
 
-        An arm with another judge has none of the settings of the conf's own, and none has the measuring's.
+        An arm with another judge has none of the settings of the conf's own but those of every judge, and
+        none has the measuring's.
         """
         own = self.arms.get(arm, ())
         apart: tuple[str, ...] = ("evaluation.",) if arm else ()
         if any(word.startswith("judge=") for word in own):
             apart += ("judge.",)
-        common = [word for word in self.common if not _key(word).startswith(apart)]
-        return [f"conf={self.trains}", *common, *own, f"seed={seed}"]
+        kept = [word for word in self.common if _key(word) in EVERY_JUDGE or not _key(word).startswith(apart)]
+        return [f"conf={self.trains}", *kept, *own, f"seed={seed}"]
 
 
 def study(cfg: "DictConfig", conf: str, folder: Path) -> int:

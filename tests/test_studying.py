@@ -185,16 +185,26 @@ def test_false_alarms_are_counted_of_those_that_have_an_interval() -> None:
 
 def plan(root: Path) -> study.Plan:
     """A study of two arms and one seed."""
-    return study.Plan("wim_study", root, "wim_arm", ["count=8", "judge.wim.max_new_tokens=8"], ARMS, [0])
+    return study.Plan(
+        "wim_study",
+        root,
+        "wim_arm",
+        ["count=8", "judge.wim.max_new_tokens=8", "judge.pair_truncated=true"],
+        ARMS,
+        [0],
+    )
 
 
 def test_an_arm_with_another_judge_has_none_of_the_settings_of_the_confs_own(tmp_path: Path) -> None:
     """It would not know them."""
     made = plan(tmp_path)
     assert made.words(3, "wim") == [
-        "conf=wim_arm", "count=8", "judge.wim.max_new_tokens=8", "judge.zeta=1", "seed=3",
+        "conf=wim_arm", "count=8", "judge.wim.max_new_tokens=8", "judge.pair_truncated=true",
+        "judge.zeta=1", "seed=3",
     ]  # fmt: skip
-    assert made.words(3, "random") == ["conf=wim_arm", "count=8", "judge=random", "seed=3"]
+    assert made.words(3, "random") == [
+        "conf=wim_arm", "count=8", "judge.pair_truncated=true", "judge=random", "seed=3",
+    ]  # fmt: skip
 
 
 SETTINGS = {"seed": 0, "agents.ada.max_new_tokens": 8, "judge.zeta": 1.0}
@@ -306,7 +316,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> None:
     monkeypatch.setattr(sys, "argv", ["arena.study"])
     tiny = [f"agents.policy.checkpoint={folder}", "device=cpu", "precision=fp32", "train.lr=1e-2"]
     with pytest.raises(SystemExit) as ended:
-        study.main(["scale=tiny", *tiny, "judge.pair_truncated=true", "display=quiet", *words])
+        study.main(["scale=tiny", *tiny, "display=quiet", *words])
     assert ended.value.code == 0
 
 
@@ -365,7 +375,7 @@ def test_an_arm_that_diverges_is_left_out_and_told(
     """The others are measured and reported all the same."""
     broken = [
         "~arms.mixed", "drafts_of=random",
-        '+arms.broken=["train.lr=1e30","judge=length","judge.pair_truncated=true"]',
+        '+arms.broken=["train.lr=1e30","judge=length"]',
     ]  # fmt: skip
     run(monkeypatch, checkpoint(families.SMOLLM), *TWO[1:], *broken, "seeds=[0]")
     report = (runs / "wim_study-tiny" / "README.md").read_text()
