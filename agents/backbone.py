@@ -16,6 +16,7 @@ from agents.attention import Plan
 from agents.engine import Engine
 from agents.errors import ConfigError, Unavailable
 from agents.loading import load_model
+from agents.packing import pack
 from agents.quiet import quiet
 from agents.voices import Voices
 from agents.weights import Weights, resolve
@@ -254,5 +255,6 @@ def load_folder(weights: Weights, precision: str, device: str) -> Backbone:
     from transformers import AutoTokenizer
 
     model = load_model(weights.folder, precision, device)
+    pack(model)
     tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
     return Backbone(model, tokenizer, weights, precision)

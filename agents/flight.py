@@ -9,7 +9,7 @@ import torch
 
 from agents.levels import Level, Stems, Writing
 from agents.prefixes import Node
-from agents.reader import SHORT, Prompt
+from agents.reader import Prompt
 from agents.slots import Layers
 
 
@@ -44,8 +44,13 @@ class Row:
     said: list[int] = field(default_factory=list)
 
 
+SHARED = 2048
+"""Tokens that rows have in common: fewer are read again for each row in less time than a level of its own
+takes (measured with SmolLM2-135M, where they are 1.6 MB a layer)."""
+
+
 class Flight:
-    """What rows begin with alike lies in memory once: heads of many prompts, prompts of many drafts.
+    """What many rows begin with alike lies in memory once: heads of many prompts, prompts of many drafts.
 
     Args:
         asks: all that will be asked.
@@ -58,29 +63,36 @@ class Flight:
         self.rows: list[Row] = []
         cuts = [next(iter(ask.prompt.cuts), 0) for ask in asks]
         heads = [(ask.prompt.speaker, ask.prompt.ids[:cut]) for ask, cut in zip(asks, cuts, strict=True)]
-        shared = min(cuts) >= SHORT and 2 * len(set(heads)) <= len(asks)
+        known = list(dict.fromkeys(heads))
+        shared = 2 * len(known) <= len(asks) and (len(asks) - len(known)) * min(cuts) >= SHARED
         self._cuts = cuts if shared else [0] * len(asks)
-        self._head_of = [list(dict.fromkeys(heads)).index(head) if shared else 0 for head in heads]
-        self._heads = Stems(len(set(heads)), max(cuts)) if shared else None
-        tokens -= len(set(heads)) * max(cuts) if shared else 0
-        columns = max(len(ask.prompt.ids) - cut for ask, cut in zip(asks, self._cuts, strict=True))
-        limit = max(ask.limit for ask in asks)
-        # As many prompts as their drafts fill the budget with; the last of them may not come whole.
-        places = max(1, min(len(asks), math.ceil(tokens / (columns + limit * rows / len(asks)))))
-        while places > 1 and places * (columns + limit) > tokens:
-            places -= 1
-        self.most = max(1, min(rows, (tokens - places * columns) // limit))
-        self._prompts, self._own = Stems(places, columns), Stems(self.most, limit)
+        self._head_of = [known.index(head) if shared else 0 for head in heads]
+        self._heads = Stems(len(known), max(cuts)) if shared else None
+        tokens -= len(known) * max(cuts) if shared else 0
         self._place_of: dict[int, int] = {}
+        lengths = [len(ask.prompt.ids) - cut for ask, cut in zip(asks, self._cuts, strict=True)]
+        limit = max(ask.limit for ask in asks)
+        again = sum((ask.n - 1) * length for ask, length in zip(asks, lengths, strict=True))
+        self._prompts: Stems | None = None
+        if again < SHARED and rows * (max(lengths) + limit) <= tokens:
+            limit += max(lengths)
+        else:
+            places = _places(len(asks), rows, max(lengths), limit, tokens)
+            self._prompts = Stems(places, max(lengths))
+            tokens -= places * max(lengths)
+        self.most = max(1, min(rows, tokens // limit))
+        self._own = Stems(self.most, limit)
 
     def has_room(self, number: int, coming: int) -> bool:
         """Whether a row of ask `number` can be admitted, with `coming` others before it."""
-        known = number in self._place_of or len(self._place_of) < self._prompts.count
-        return known and len(self.rows) + coming < self.most
+        if self._prompts is not None and number not in self._place_of:
+            if len(self._place_of) == self._prompts.count:
+                return False
+        return len(self.rows) + coming < self.most
 
     def reserve(self, number: int) -> None:
         """Take a place for the prompt of ask `number`."""
-        if number not in self._place_of:
+        if self._prompts is not None and number not in self._place_of:
             taken = set(self._place_of.values())
             place = next(p for p in range(self._prompts.count) if p not in taken)
             self._place_of[number] = place
@@ -88,24 +100,28 @@ class Flight:
 
     def admit(self, row: Row) -> None:
         """Let a row begin, whose ask has a place."""
-        place, cut = self._place_of[row.number], self._cuts[row.number]
-        if not self._prompts.lengths[place]:
-            self._prompts.load(place, _stretches(row.node, cut, row.node.end), cut)
+        own, cut = len(self.rows), self._cuts[row.number]
         if self._heads is not None and not self._heads.lengths[self._head_of[row.number]]:
             self._heads.load(self._head_of[row.number], _stretches(row.node, 0, cut), 0)
-        self._own.lengths[len(self.rows)], self._own.offsets[len(self.rows)] = 0, row.node.end
+        if self._prompts is None:
+            self._own.load(own, _stretches(row.node, cut, row.node.end), cut)
+        else:
+            place = self._place_of[row.number]
+            if not self._prompts.lengths[place]:
+                self._prompts.load(place, _stretches(row.node, cut, row.node.end), cut)
+            self._own.load(own, [], row.node.end)
         self.rows.append(row)
 
     def drop(self, place: int) -> Layers:
         """Take a row out, giving what it has said as a stretch; the last row takes its place."""
-        said = self._own.copy(place)
-        number = self.rows[place].number
+        row = self.rows[place]
+        said = self._own.copy(place, row.node.end - self._own.offsets[place])
         if place < len(self.rows) - 1:
             self._own.move(len(self.rows) - 1, place)
             self.rows[place] = self.rows[-1]
         self.rows.pop()
-        if not any(row.number == number for row in self.rows):
-            del self._place_of[number]
+        if not any(other.number == row.number for other in self.rows):
+            self._place_of.pop(row.number, None)
         return said
 
     def step(self, device: torch.device) -> Writing:
@@ -115,10 +131,23 @@ class Flight:
         for place in range(len(self.rows)):
             self._own.lengths[place] += 1
         positions = torch.tensor(at, device=device)
-        levels = [Level(self._prompts, [self._place_of[number] for number in numbers], positions)]
+        levels = [Level(self._own, range(len(numbers)), positions)]
+        if self._prompts is not None:
+            levels.insert(0, Level(self._prompts, [self._place_of[n] for n in numbers], positions))
         if self._heads is not None:
-            levels.insert(0, Level(self._heads, [self._head_of[number] for number in numbers], positions))
-        return Writing([*levels, Level(self._own, range(len(numbers)), positions)], positions)
+            levels.insert(0, Level(self._heads, [self._head_of[n] for n in numbers], positions))
+        return Writing(levels, positions)
+
+
+def _places(asks: int, rows: int, columns: int, limit: int, tokens: int) -> int:
+    """How many prompts of `columns` tokens have a place, beside drafts of up to `limit` tokens.
+
+    As many as their drafts fill the budget with; the last of them may not come whole.
+    """
+    places = max(1, min(asks, math.ceil(tokens / (columns + limit * rows / asks))))
+    while places > 1 and places * (columns + limit) > tokens:
+        places -= 1
+    return places
 
 
 def _stretches(node: Node, start: int, end: int) -> list[Layers]:

@@ -1,20 +1,16 @@
 """Decoding with what rows have in common: it lies in memory once, and is read once for all of them.
 
 The keys of a row are cut into levels: what all rows begin with, what the drafts of a prompt share,
-and what the row has said itself. Each level is one product of all queries that look at it, and the
-softmax is put together from the parts (Hydragen, Juravsky et al. 2024; the sums are those of Flash
-attention, Dao et al. 2022).
+and what the row has said itself. Each level is one product of all queries that look at it (as in
+Hydragen, Juravsky et al. 2024). The scores of a row, few beside its keys, are put side by side for one
+softmax: on a processor a pass over them costs more than the memory that Flash attention would save.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from agents.slots import Layers
-
-LOWEST = -1e30
-"""In place of minus infinity where a row sees nothing of a level."""
 
 
 class Stems:
@@ -57,110 +53,96 @@ class Stems:
             values[target, :, :length] = values[source, :, :length]
         self.lengths[target], self.offsets[target] = length, self.offsets[source]
 
-    def copy(self, place: int) -> Layers:
-        """A copy of what is in a place, as a stretch."""
-        length = self.lengths[place]
+    def copy(self, place: int, start: int) -> Layers:
+        """A copy of what is in a place from column `start` on, as a stretch."""
+        end = self.lengths[place]
         return [
-            (keys[place, :, :, :length].transpose(1, 2).contiguous(), values[place, :, :length].clone())
+            (
+                keys[place, :, :, start:end].transpose(1, 2).contiguous(),
+                values[place, :, start:end].clone(),
+            )
             for keys, values in self.layers
         ]
 
 
-@dataclass
 class Level:
-    """Which place of some stems each row looks at, in one step."""
+    """Which place of some stems each row looks at, in one step.
 
-    stems: Stems
-    places: Sequence[int]
-    """Of each row."""
-    positions: torch.Tensor
-    """(rows,) the position of the token that each row reads."""
-    _seen: dict[int, torch.Tensor] = field(init=False, default_factory=dict)
+    Args:
+        stems: what is looked at.
+        places: of each row.
+        positions: (rows,) of the token that each row reads.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, stems: Stems, places: Sequence[int], positions: torch.Tensor) -> None:
         """Put the rows of one place side by side."""
-        device = self.positions.device
-        self._used = max(self.places) + 1
-        self._own = list(self.places) == list(range(len(self.places)))
+        self.stems, self.positions = stems, positions
+        self._places, self._used = places, max(places) + 1
         beside: list[list[int]] = [[] for _ in range(self._used)]
-        for row, place in enumerate(self.places):
+        for row, place in enumerate(places):
             beside[place].append(row)
         self._width = max(map(len, beside))
         # A place with fewer rows computes another row in vain.
-        grid = [(rows + [0] * self._width)[: self._width] for rows in beside]
-        order = [beside[place].index(row) + place * self._width for row, place in enumerate(self.places)]
-        self._grid, self._order = torch.tensor(grid, device=device), torch.tensor(order, device=device)
-        self._longest = max(self.stems.lengths[: self._used])
+        grid = [row for rows in beside for row in (rows + [0] * self._width)[: self._width]]
+        order = [beside[place].index(row) + place * self._width for row, place in enumerate(places)]
+        self._plain = grid == order == list(range(len(places)))
+        self._grid, self._order = (torch.tensor(rows, device=positions.device) for rows in (grid, order))
+        self.longest = max(stems.lengths[: self._used])
 
-    def part(
-        self, layer: int, query: torch.Tensor, scale: float, window: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """This level's part of the attention.
+    def scores(self, layer: int, query: torch.Tensor, scale: float) -> torch.Tensor:
+        """(rows, key heads, queries of a head, longest) of queries (rows, key heads, queries, width)."""
+        keys = self.stems.layers[layer][0][: self._used].flatten(0, 1)[..., : self.longest]
+        folded = self._fold(query)
+        none = folded.new_empty(1)
+        return self._unfold(torch.baddbmm(none, folded, keys, beta=0, alpha=scale), query.shape)
 
-        Args:
-            layer: number of the layer.
-            query: (rows, key heads, queries of a head, width).
-            scale: factor of the scores.
-            window: tokens that are seen; 0 for the whole past.
+    def mixed(self, layer: int, weights: torch.Tensor) -> torch.Tensor:
+        """(rows, key heads, queries, width) sums of values with weights of the shape of scores."""
+        values = self.stems.layers[layer][1][: self._used].flatten(0, 1)[:, : self.longest]
+        return self._unfold(torch.bmm(self._fold(weights), values), weights.shape)
 
-        Returns:
-            Fp32, of each row: the sum of values weighted by exp(score - largest), of the shape of
-            `query`; the largest score and the sum of weights, with a last dimension of 1.
-        """
-        keys, values = (whole[: self._used] for whole in self.stems.layers[layer])
-        folded = query if self._own else self._fold(query)
-        scores = (folded @ keys[..., : self._longest]).float() * scale
-        scores.masked_fill_(~self._mask(window, query.shape[2]).to(query.device), -torch.inf)
-        largest = scores.amax(-1, keepdim=True).clamp_(min=LOWEST)
-        weights = scores.sub_(largest).exp_()
-        mixed = (weights.to(values.dtype) @ values[:, :, : self._longest]).float()
-        parts = (mixed, largest, weights.sum(-1, keepdim=True))
-        return parts if self._own else tuple(self._unfold(part) for part in parts)  # type: ignore[return-value]
+    def _fold(self, rows: torch.Tensor) -> torch.Tensor:
+        """(places x key heads, rows of a place x queries, last), from (rows, key heads, queries, last)."""
+        _, heads, _, last = rows.shape
+        beside = rows if self._plain else rows[self._grid.to(rows.device)]
+        split = beside.view(self._used, self._width, heads, -1, last).transpose(1, 2)
+        return split.reshape(self._used * heads, -1, last)
 
-    def _fold(self, query: torch.Tensor) -> torch.Tensor:
-        """(places, key heads, rows of a place x queries, width)."""
-        return query[self._grid.to(query.device)].transpose(1, 2).flatten(2, 3)
+    def _unfold(self, part: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+        """What `_fold` made of rows of this shape, the last dimension apart, as rows again."""
+        _, heads, queries, _ = shape
+        split = part.view(self._used, heads, self._width, queries, part.shape[-1])
+        beside = split.transpose(1, 2).flatten(0, 1)
+        return beside if self._plain else beside[self._order.to(part.device)]
 
-    def _unfold(self, part: torch.Tensor) -> torch.Tensor:
-        """The parts of each row again, from (places, key heads, rows of a place x queries, ...)."""
-        places, heads, _, last = part.shape
-        return (
-            part.view(places, heads, self._width, -1, last)
-            .transpose(1, 2)
-            .flatten(0, 1)[self._order.to(part.device)]
+    def seen(self, window: int) -> torch.Tensor:
+        """(rows, longest) which columns each row sees, of the last `window` tokens; 0 for the whole past."""
+        device = self.positions.device
+        columns = torch.arange(self.longest, device=device)
+        of_row = (
+            torch.tensor([numbers[place] for place in self._places], device=device)[:, None]
+            for numbers in (self.stems.lengths, self.stems.offsets)
         )
-
-    def _mask(self, window: int, queries: int) -> torch.Tensor:
-        """(places, 1, queries or 1, longest) what is seen; the same for all layers of one window."""
-        if window not in self._seen:
-            device = self.positions.device
-            columns = torch.arange(self._longest, device=device)
-            lengths = torch.tensor(self.stems.lengths[: self._used], device=device)
-            seen = (columns < lengths[:, None])[:, None]  # (places, 1, longest)
-            if window:
-                offsets = torch.tensor(self.stems.offsets[: self._used], device=device)
-                at = self.positions[:, None] if self._own else self.positions[self._grid]
-                far = at[..., None] - (offsets[:, None] + columns)[:, None] >= window
-                seen = (seen & ~far).repeat_interleave(queries, 1)
-            self._seen[window] = seen[:, None]
-        return self._seen[window]
+        lengths, offsets = of_row
+        seen = columns < lengths
+        return seen & (self.positions[:, None] - offsets - columns < window) if window else seen
 
 
-@dataclass
 class Writing:
-    """A pass in which each row reads the one token that it has just said."""
+    """A pass in which each row reads the one token that it has just said.
 
-    levels: Sequence[Level]
-    """The last of them holds what rows say themselves; its places are the numbers of the rows."""
-    positions: torch.Tensor
-    """(rows,)"""
+    Args:
+        levels: the last of them holds what rows say themselves; its places are the numbers of the rows.
+        positions: (rows,) of the tokens that are read.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, levels: Sequence[Level], positions: torch.Tensor) -> None:
         """The new token of each row goes behind what it has said."""
-        own = self.levels[-1].stems
-        rows = len(self.positions)
-        self._columns = torch.tensor([n - 1 for n in own.lengths[:rows]], device=self.positions.device)
-        self._rows = torch.arange(rows, device=self.positions.device)
+        self.levels, self.positions = levels, positions
+        own, rows = levels[-1].stems, len(positions)
+        self._columns = torch.tensor([n - 1 for n in own.lengths[:rows]], device=positions.device)
+        self._rows = torch.arange(rows, device=positions.device)
+        self._unseen: dict[int, torch.Tensor | None] = {}
 
     def attend(
         self,
@@ -179,11 +161,27 @@ class Writing:
         values[rows, :, columns] = value.transpose(0, 1)
         heads, tokens, width = query.shape
         split = query.view(key.shape[0], heads // key.shape[0], tokens, width).permute(2, 0, 1, 3)
-        parts = [level.part(layer, split, scale, window) for level in self.levels]
-        most = torch.stack([largest for _, largest, _ in parts]).amax(0)
-        mixed, total = torch.zeros_like(parts[0][0]), torch.zeros_like(most)
-        for part, largest, weights in parts:
-            share = torch.exp(largest - most)
-            mixed.addcmul_(part, share)
-            total.addcmul_(weights, share)
-        return (mixed / total).to(query.dtype).reshape(tokens, heads, width)
+        scores = [level.scores(layer, split, scale) for level in self.levels]
+        weights = self._weigh(scores, window)
+        parts = [level.mixed(layer, own) for level, own in zip(self.levels, weights, strict=True)]
+        return sum(parts[1:], parts[0]).reshape(tokens, heads, width)
+
+    def _weigh(self, scores: Sequence[torch.Tensor], window: int) -> Sequence[torch.Tensor]:
+        """The softmax of all scores of a row, level by level; each (rows, key heads, queries, columns)."""
+        whole = torch.cat(list(scores), -1) if len(scores) > 1 else scores[0]
+        unseen = self._hidden(window)
+        if unseen is not None:
+            whole.masked_fill_(unseen.to(whole.device), -torch.inf)
+        weights = whole.softmax(-1)
+        return (
+            torch.split(weights, [level.longest for level in self.levels], -1)
+            if len(scores) > 1
+            else [weights]
+        )
+
+    def _hidden(self, window: int) -> torch.Tensor | None:
+        """(rows, 1, 1, columns of all levels) what is not seen, if anything; for all layers of one window."""
+        if window not in self._unseen:
+            unseen = ~torch.cat([level.seen(window) for level in self.levels], -1)
+            self._unseen[window] = unseen[:, None, None] if bool(unseen.any()) else None
+        return self._unseen[window]

@@ -16,6 +16,7 @@ from agents.backbone import Backbone, Lora, load_folder, pick_device, pick_preci
 from agents.decoding import Sampling
 from agents.errors import ConfigError, Unavailable
 from agents.flight import Ask
+from agents.loading import load_model
 from agents.reader import Prompt
 from agents.scoring import Pack, completion_logps
 from agents.weights import Weights, resolve
@@ -68,11 +69,12 @@ def talk(backbone: Backbone, adapter: str) -> None:
 
 def dequantised(backbone: Backbone, folder: Path) -> Backbone:
     """A bf16 backbone whose plain linear layers hold the values that the 4-bit ones stand for."""
-    plain = load_folder(Weights("tiny", folder, "a test"), "bf16", DEVICE)
+    model = load_model(folder, "bf16", DEVICE)
+    plain = Backbone(model, backbone.tokenizer, backbone.weights, "bf16")
     for name, layer in backbone.model.named_modules():
         if isinstance(layer, bitsandbytes.nn.Linear4bit):
             values = bitsandbytes.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
-            plain.model.get_submodule(name.replace(".base_layer", "")).weight.data = values
+            model.get_submodule(name.replace(".base_layer", "")).weight.data = values
     return with_adapter(plain)
 
 

@@ -25,7 +25,7 @@ from arena.benchmark.engine import PHASES, Held, Speed
 from arena.benchmark.machine import Limits, Need
 from arena.benchmark.measure import Peak, Samples, interleaved
 from arena.benchmark.report import Report, shown
-from arena.benchmark.sequential import Sequential, replay
+from arena.benchmark.sequential import Sequential, replay, stock
 from arena.benchmark.sizes import Sizes
 from arena.benchmark.work import Asked, Recorded, recorded
 from arena.loop import Table
@@ -179,7 +179,7 @@ def test_tokens_that_end_a_turn_do_not_come(checkpoint: Checkpoint) -> None:
     one = agent(checkpoint, decoding=Sampling(temperature=0))
     silent = frozenset(range(200))
     before = one.reply([ASK], max_new_tokens=8)[0][0].ids
-    with work.unending(one.backbone.model, silent):
+    with work.unending(one.backbone.model, silent), work.unending(stock(one.backbone), silent):
         one.backbone.engine.prefixes.clear()
         during = one.reply([ASK], max_new_tokens=8)[0][0].ids
         other = Sequential(one).reply([ASK], max_new_tokens=8)[0][0].ids
@@ -284,8 +284,7 @@ def test_the_ancestors_way_writes_what_the_model_says(checkpoint: Checkpoint) ->
     """Greedy, against a computation without any cleverness; each draft is a call."""
     one = agent(checkpoint, decoding=Sampling(temperature=0))
     folder = checkpoint(families.SMOLLM)
-    with work.unending(one.backbone.model, one.ends):
-        [[first, second]] = Sequential(one).reply([ASK], 2, max_new_tokens=6)
+    [[first, second]] = Sequential(one).reply([ASK], 2, max_new_tokens=6)
     assert first == second and first.tokens_in == len(one.prompt_ids(ASK))
     row = one.prompt_ids(ASK)
     for place, token in enumerate(first.ids):

@@ -12,6 +12,7 @@ import torch
 from scipy import stats
 
 from agents import backbone as backbones
+from agents import flight
 from agents.attention import Plan
 from agents.backbone import Backbone, Lora
 from agents.decoding import Sampling
@@ -40,6 +41,12 @@ def llama(checkpoint: Checkpoint) -> Iterator[Backbone]:
     backbones.load.cache_clear()
     yield load(checkpoint(families.LLAMA))
     backbones.load.cache_clear()
+
+
+@pytest.fixture(autouse=True, params=[1, flight.SHARED], ids=["levels", "few"])
+def shared_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rows have in common lies in a level of its own, however little it is; or with each row."""
+    monkeypatch.setattr(flight, "SHARED", request.param)
 
 
 class Counting(Backbone):

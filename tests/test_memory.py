@@ -16,7 +16,11 @@ def resident_bytes() -> int:
     gc.collect()
     found = {}
     for thing in gc.get_objects():
-        if issubclass(type(thing), torch.Tensor):  # isinstance would wake lazy modules
+        if not issubclass(type(thing), torch.Tensor):  # isinstance would wake lazy modules
+            continue
+        if thing.is_mkldnn:  # has no storage that others could share
+            found[id(thing)] = thing.numel() * thing.element_size()
+        else:
             storage = thing.untyped_storage()
             found[storage.data_ptr()] = storage.nbytes()
     return sum(found.values())

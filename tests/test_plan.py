@@ -115,7 +115,9 @@ def test_the_plan_counts_the_model_that_is_loaded(checkpoint: Callable[..., Path
     for family in (families.MIXTRAL, families.GEMMA, families.QWEN):
         agent = family.agent(checkpoint=str(checkpoint(family)), precision="fp32", device="cpu")
         shape = Shape.of(agent)
-        loaded = sum(p.numel() for n, p in agent.backbone.model.named_parameters() if "lora_" not in n)
+        model = agent.backbone.model
+        loaded = sum(p.numel() for n, p in model.named_parameters() if "lora_" not in n)
+        loaded += sum(buffer.numel() for name, buffer in model.named_buffers() if name.endswith("packed"))
         assert shape.linear + shape.other == loaded, family.name
 
 

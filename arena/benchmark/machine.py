@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import linear
+from torch import nn
 
 from agents.local import Local
+from agents.packing import Packed, can_pack
 from arena.benchmark.measure import Samples, seconds
 from arena.plan import BYTES, Shape
 
@@ -106,11 +107,11 @@ def measure(agent: Local, repeats: int, say: Callable[[str], None]) -> Limits:
     device = agent.backbone.device
     matrix = {}
     for kind, dtype in DTYPES.items():
-        weights = list(_layers(Shape.of(agent), dtype, device))
+        layers = list(_layers(Shape.of(agent), dtype, device))
         for rows in ROWS:
-            matrix[kind, rows] = _matrix(weights, rows, repeats)
+            matrix[kind, rows] = _matrix(layers, rows, repeats)
             say(f"matrix rate, {kind}, {rows} rows: {matrix[kind, rows].median / 1e9:.0f} Gflop/s")
-        del weights
+        del layers
     size = footprint() // 4
     source, target = (torch.ones(size, device=device) for _ in range(2))
     read = _rate(lambda: source.amax(), 4.0 * size, repeats)
@@ -131,27 +132,29 @@ def _cache_sizes() -> Iterator[int]:
         yield int(text.rstrip("KMG")) * units.get(text[-1:], 1)
 
 
-def _layers(shape: Shape, dtype: torch.dtype, device: torch.device) -> Iterator[torch.Tensor]:
-    """Weights (out, in) of the model's layer shapes, as many as no cache holds, or all there are."""
-    layer = [(inputs, outputs) for _, inputs, outputs in shape.widths.values()]
-    bytes_of_layer = sum(i * o for i, o in layer) * dtype.itemsize
+def _layers(shape: Shape, dtype: torch.dtype, device: torch.device) -> Iterator[nn.Linear]:
+    """Layers of the model's shapes as the engine has them, as many as no cache holds, or all there are."""
+    sizes = [(inputs, outputs) for _, inputs, outputs in shape.widths.values()]
+    bytes_of_layer = sum(i * o for i, o in sizes) * dtype.itemsize
     most = max(count for count, _, _ in shape.widths.values())
     for _ in range(min(most, math.ceil(footprint() / bytes_of_layer))):
-        for inputs, outputs in layer:
-            yield torch.randn(outputs, inputs, device=device).to(dtype)
+        for inputs, outputs in sizes:
+            layer = nn.Linear(inputs, outputs, bias=False, device=device, dtype=dtype)
+            yield Packed(layer) if can_pack(layer.weight) else layer
 
 
-def _matrix(weights: list[torch.Tensor], rows: int, repeats: int) -> Samples:
-    """Operations per second of `rows` rows times each of the weights."""
-    widths = {weight.shape[1] for weight in weights}
-    first = weights[0]
-    inputs = {w: torch.randn(rows, w, device=first.device).to(first.dtype) for w in widths}
+def _matrix(layers: list[nn.Linear], rows: int, repeats: int) -> Samples:
+    """Operations per second of `rows` rows times each of the layers."""
+    like = layers[0].weight
+    widths = {layer.in_features for layer in layers}
+    inputs = {width: torch.randn(rows, width, device=like.device).to(like.dtype) for width in widths}
 
     def multiply() -> None:
-        for weight in weights:
-            linear(inputs[weight.shape[1]], weight)
+        for layer in layers:
+            layer(inputs[layer.in_features])
 
-    return _rate(multiply, 2.0 * rows * sum(weight.numel() for weight in weights), repeats)
+    operations = 2.0 * rows * sum(layer.in_features * layer.out_features for layer in layers)
+    return _rate(multiply, operations, repeats)
 
 
 @torch.no_grad()

@@ -1,27 +1,33 @@
 """The ancestor's way: one prompt at a time through transformers' own `generate`, all read anew each time.
 
 Each draft is a call of its own with its own keys and values; a rating is read from one forward pass over
-the whole prompt; what is missing is one call. The weights are the ones that the engine has loaded.
+the whole prompt; what is missing is one call. The model is transformers' own, as it loads one.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from agents.backbone import Backbone
 from agents.base import Agent, Prompt
 from agents.dialogue import Reply
 from agents.errors import ConfigError
+from agents.loading import load_model
 from agents.local import Local
-from arena.benchmark.work import Asked, own_attention, sampling
+from agents.packing import Packed
+from arena.benchmark.work import Asked, Recorded, own_attention, sampling, unending
 
 
 class Sequential(Agent):
     """Speaks as a local agent does, one prompt at a time.
 
     Args:
-        agent: whose weights, template and sampling are used; its adapter stays off.
+        agent: whose checkpoint, template and sampling are used, without its adapter; as on record, none
+            of its replies ends early.
     """
 
     reads_labels = True
@@ -30,6 +36,7 @@ class Sequential(Agent):
         """Take the agent."""
         super().__init__(agent.system, agent.max_new_tokens)
         self.agent, self.decoding = agent, sampling(agent)
+        self._silenced = agent.silenced if isinstance(agent, Recorded) else agent.ends
 
     def reply(
         self, prompts: Sequence[Prompt], n: int = 1, *, seeds: Sequence[int] = (), max_new_tokens: int = 0
@@ -40,15 +47,21 @@ class Sequential(Agent):
 
     @torch.no_grad()
     def _reply(self, row: list[int], limit: int) -> Reply:
-        backbone = self.agent.backbone
-        ids = torch.tensor([row], device=backbone.device)
-        with backbone.speaking_as(""), own_attention(backbone.model):
-            out = backbone.model.generate(
+        ids = torch.tensor([row], device=self.agent.backbone.device)
+        with self._stock() as model, unending(model, self._silenced):
+            out = model.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, **self._sampling()
             )
         said = out[0, len(row) :].tolist()
-        text = backbone.tokenizer.decode(said, skip_special_tokens=True)
+        text = self.agent.backbone.tokenizer.decode(said, skip_special_tokens=True)
         return Reply(text, "length", tuple(said), len(row))
+
+    @contextmanager
+    def _stock(self) -> Iterator[Any]:
+        """The model as transformers has it."""
+        model = stock(self.agent.backbone)
+        with self.agent.backbone.speaking_as(""), own_attention(model):
+            yield model
 
     def _sampling(self) -> dict[str, Any]:
         chosen, tokenizer = self.decoding, self.agent.backbone.tokenizer
@@ -75,11 +88,19 @@ class Sequential(Agent):
         found = []
         for prompt in prompts:
             ids = torch.tensor([template.ids(prompt) + words], device=backbone.device)
-            with backbone.speaking_as(""), own_attention(backbone.model):
-                logits = backbone.model(ids, use_cache=False, logits_to_keep=1).logits[0, -1]
+            with self._stock() as model:
+                logits = model(ids, use_cache=False, logits_to_keep=1).logits[0, -1]
             chances = logits.float().softmax(-1)[firsts]
             found.append(((chances / chances.sum()).tolist(), float(chances.sum())))
         return found
+
+
+@functools.lru_cache(maxsize=8)
+def stock(backbone: Backbone) -> Any:
+    """The model of a backbone as transformers loads it; the very same where we have changed nothing."""
+    if any(isinstance(layer, Packed) for layer in backbone.model.modules()):
+        return load_model(backbone.weights.folder, backbone.precision, str(backbone.device), "sdpa")
+    return backbone.model
 
 
 @dataclass(frozen=True)
@@ -107,6 +128,6 @@ def replay(calls: Sequence[Asked], dialogues: int, every: int) -> Replayed:
             f"of {dialogues} dialogues 1 prompt in {every} cannot be taken: let dialogues be a multiple of "
             "the number of seats"
         )
-    agents = [Sequential(call.agent) for call in calls if isinstance(call.agent, Local)]
+    agents = [Sequential(call.agent) for call in calls if isinstance(call.agent, Recorded)]
     took = [call.again(agent, every).seconds for call, agent in zip(calls, agents, strict=True)]
     return Replayed(dialogues / every, sum(took))

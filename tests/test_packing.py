@@ -1,0 +1,123 @@
+"""Packed linear layers: the same products and gradients as plain ones, and no second copy of the weights."""
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import families
+import pytest
+import torch
+from torch import nn
+
+from agents import packing
+from agents.backbone import Backbone, Lora, load_folder
+from agents.decoding import Sampling
+from agents.engine import Engine
+from agents.flight import Ask
+from agents.loading import load_model
+from agents.packing import Packed
+from agents.reader import Prompt
+from agents.scoring import Pack, completion_logps
+from agents.weights import Weights
+
+Checkpoint = Callable[..., Path]
+TYPES = [torch.float32, torch.bfloat16]
+
+pytestmark = pytest.mark.skipif(
+    not packing.can_pack(torch.zeros(1)), reason="this processor or this PyTorch packs no weights"
+)
+
+
+@pytest.fixture(params=TYPES, ids=["fp32", "bf16"])
+def plain(request: pytest.FixtureRequest) -> nn.Linear:
+    """A frozen layer with a bias, of a size that no block of a layout divides."""
+    if not packing.can_pack(torch.zeros(1, dtype=request.param)):
+        pytest.skip("this processor has no products of bf16")
+    torch.manual_seed(0)
+    return nn.Linear(70, 37).to(request.param).requires_grad_(False)
+
+
+def close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether they are equal: in bf16 to the last bit, in fp32 to what another order of sums does."""
+    if one.dtype == torch.bfloat16:
+        return torch.equal(one, other)
+    return torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 16, 200])
+def test_products_are_those_of_the_plain_layer(plain: nn.Linear, rows: int) -> None:
+    """Also of states with more dimensions."""
+    inputs = torch.randn(1, rows, 70).to(plain.weight.dtype)
+    found = Packed(plain)(inputs)
+    assert found.shape == (1, rows, 37)
+    assert close(found, plain(inputs))
+
+
+def test_gradients_are_those_of_the_plain_layer(plain: nn.Linear) -> None:
+    """Of what goes in; the weights are frozen."""
+    gradients = []
+    for layer in (plain, Packed(plain)):
+        torch.manual_seed(1)
+        inputs = torch.randn(1, 9, 70).to(plain.weight.dtype).requires_grad_()
+        (layer(inputs) * torch.randn(1, 9, 37).to(plain.weight.dtype)).sum().backward()
+        assert inputs.grad is not None
+        gradients.append(inputs.grad)
+    assert float(gradients[0].abs().sum()) > 0
+    assert close(gradients[1], gradients[0])
+
+
+def test_the_weights_can_be_read_as_they_were(plain: nn.Linear) -> None:
+    """To the last bit; and they are no parameter."""
+    packed = Packed(plain)
+    assert torch.equal(packed.weight, plain.weight)
+    assert packed.weight.dtype == plain.weight.dtype
+    assert [name for name, _ in packed.named_parameters()] == ["bias"]
+
+
+def test_of_a_model_all_but_the_head_is_packed_and_nothing_lies_twice(checkpoint: Checkpoint) -> None:
+    """What is left of plain weights is embeddings, norms and the head."""
+    folder = checkpoint(families.QWEN)
+    model = load_model(folder, "fp32", "cpu")
+    linear = {name for name, layer in model.named_modules() if type(layer) is nn.Linear}
+    weights = {f"{name}.weight" for name in linear if model.get_submodule(name) is not model.lm_head}
+    before = {name for name, _ in model.named_parameters()}
+    packing.pack(model)
+    assert weights and {name for name, _ in model.named_parameters()} == before - weights
+    assert type(model.lm_head) is nn.Linear
+    assert all(isinstance(model.get_submodule(name.removesuffix(".weight")), Packed) for name in weights)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: family.name)
+def test_models_say_and_learn_the_same(checkpoint: Checkpoint, family: families.Family) -> None:
+    """Greedy texts, log-probabilities and the gradient of an adapter, in fp32, of all families."""
+    folder = checkpoint(family)
+    packed = load_folder(Weights("tiny", folder, "a test"), "fp32", "cpu")
+    plain = Backbone(load_model(folder, "fp32", "cpu"), packed.tokenizer, packed.weights, "fp32")
+    rows = families.rows(3, 21, 9)
+    said, gradients = [], []
+    for backbone in (plain, packed):
+        asks = [Ask(Prompt(tuple(row)), Sampling(temperature=0), 1, 6, frozenset(), 0) for row in rows]
+        said.append([reply.ids for [reply] in Engine(backbone).write(asks)])
+        backbone.add_adapter("ada", Lora(rank=2, targets=family.agent.lora_targets))
+        for number, parameter in enumerate(backbone.adapter_parameters("ada")):
+            torch.manual_seed(number)
+            parameter.data.normal_(std=0.1)
+        with backbone.speaking_as("ada"):
+            pack = Pack.of([(rows[1], [rows[0], rows[2]])], backbone.device)
+            logps = completion_logps(backbone, pack)
+        logps.sum().backward()
+        found = [parameter.grad for parameter in backbone.adapter_parameters("ada")]
+        gradients.append(torch.cat([logps.detach(), *(g.flatten() for g in found if g is not None)]))
+    assert said[0] == said[1]
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-4)
+
+
+def test_on_another_processor_nothing_is_changed(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor in four bits."""
+    folder = Weights("tiny", checkpoint(families.LLAMA), "a test")
+    quantised = load_folder(folder, "nf4", "cpu").model
+    assert not any(isinstance(layer, Packed) for layer in quantised.modules())
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert not any(isinstance(layer, Packed) for layer in load_folder(folder, "fp32", "cpu").model.modules())
