@@ -85,10 +85,12 @@ class Flight:
 
     def has_room(self, number: int, coming: int) -> bool:
         """Whether a row of ask `number` can be admitted, with `coming` others before it."""
-        if self._prompts is not None and number not in self._place_of:
-            if len(self._place_of) == self._prompts.count:
-                return False
-        return len(self.rows) + coming < self.most
+        full = (
+            self._prompts is not None
+            and number not in self._place_of
+            and len(self._place_of) == self._prompts.count
+        )
+        return not full and len(self.rows) + coming < self.most
 
     def reserve(self, number: int) -> None:
         """Take a place for the prompt of ask `number`."""

@@ -172,12 +172,7 @@ class Writing:
         unseen = self._hidden(window)
         if unseen is not None:
             whole.masked_fill_(unseen.to(whole.device), -torch.inf)
-        weights = whole.softmax(-1)
-        return (
-            torch.split(weights, [level.longest for level in self.levels], -1)
-            if len(scores) > 1
-            else [weights]
-        )
+        return whole.softmax(-1).split_with_sizes([level.longest for level in self.levels], -1)
 
     def _hidden(self, window: int) -> torch.Tensor | None:
         """(rows, 1, 1, columns of all levels) what is not seen, if anything; for all layers of one window."""

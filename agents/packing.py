@@ -34,7 +34,7 @@ class Packed(nn.Linear):
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
-        """A plain copy (outputs, inputs), made anew each time: for a backward pass, or whoever asks."""
+        """A plain copy (outputs, inputs), made anew each time; what is written to it is lost."""
         return self.packed.to_dense()
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -70,15 +70,10 @@ def pack(model: Any) -> None:
     one would be a copy.
     """
     head = model.get_output_embeddings()
-    plain = [
-        (parent, name, layer)
-        for parent in model.modules()
-        for name, layer in parent.named_children()
-        if type(layer) is nn.Linear and layer is not head
-    ]
-    for parent, name, layer in plain:
-        if can_pack(layer.weight):
-            setattr(parent, name, Packed(layer))
+    for parent in model.modules():
+        for name, layer in list(parent.named_children()):
+            if type(layer) is nn.Linear and layer is not head and can_pack(layer.weight):
+                setattr(parent, name, Packed(layer))
 
 
 def can_pack(weight: torch.Tensor) -> bool:

@@ -33,9 +33,10 @@ class Sequential(Agent):
     reads_labels = True
 
     def __init__(self, agent: Local) -> None:
-        """Take the agent."""
+        """Take the agent, and load the model."""
         super().__init__(agent.system, agent.max_new_tokens)
         self.agent, self.decoding = agent, sampling(agent)
+        self._model = stock(agent.backbone)
         self._silenced = agent.silenced if isinstance(agent, Recorded) else agent.ends
 
     def reply(
@@ -48,8 +49,8 @@ class Sequential(Agent):
     @torch.no_grad()
     def _reply(self, row: list[int], limit: int) -> Reply:
         ids = torch.tensor([row], device=self.agent.backbone.device)
-        with self._stock() as model, unending(model, self._silenced):
-            out = model.generate(
+        with self._as_it_is(), unending(self._model, self._silenced):
+            out = self._model.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, **self._sampling()
             )
         said = out[0, len(row) :].tolist()
@@ -57,11 +58,10 @@ class Sequential(Agent):
         return Reply(text, "length", tuple(said), len(row))
 
     @contextmanager
-    def _stock(self) -> Iterator[Any]:
-        """The model as transformers has it."""
-        model = stock(self.agent.backbone)
-        with self.agent.backbone.speaking_as(""), own_attention(model):
-            yield model
+    def _as_it_is(self) -> Iterator[None]:
+        """While the body runs, the model is transformers' own in all it does."""
+        with self.agent.backbone.speaking_as(""), own_attention(self._model):
+            yield
 
     def _sampling(self) -> dict[str, Any]:
         chosen, tokenizer = self.decoding, self.agent.backbone.tokenizer
@@ -88,8 +88,8 @@ class Sequential(Agent):
         found = []
         for prompt in prompts:
             ids = torch.tensor([template.ids(prompt) + words], device=backbone.device)
-            with self._stock() as model:
-                logits = model(ids, use_cache=False, logits_to_keep=1).logits[0, -1]
+            with self._as_it_is():
+                logits = self._model(ids, use_cache=False, logits_to_keep=1).logits[0, -1]
             chances = logits.float().softmax(-1)[firsts]
             found.append(((chances / chances.sum()).tolist(), float(chances.sum())))
         return found
