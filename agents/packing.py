@@ -15,6 +15,11 @@ HINT = 16
 """Rows that the layout is chosen for. It came out the same for 1 to 256."""
 
 
+_lay_out: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
+_multiply: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+"""oneDNN's own operations; PyTorch promises neither of them, so a version may lack them."""
+
+
 class Packed(nn.Linear):
     """A frozen linear layer (outputs, inputs) in oneDNN's own layout.
 
@@ -28,8 +33,7 @@ class Packed(nn.Linear):
         """Lay the weights out; `linear` may go afterwards."""
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), HINT)
-        self.register_buffer("packed", packed, persistent=False)
+        self.register_buffer("packed", _lay_out(linear.weight.detach(), HINT), persistent=False)
         self.bias = linear.bias
 
     @property
@@ -46,7 +50,7 @@ class Packed(nn.Linear):
 
     def product(self, input: torch.Tensor) -> torch.Tensor:
         """As `forward`, without a gradient."""
-        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, "none", [], "")
+        out: torch.Tensor = _multiply(input, self.packed, self.bias, "none", [], "")
         return out
 
 
@@ -78,14 +82,12 @@ def pack(model: Any) -> None:
 
 def can_pack(weight: torch.Tensor) -> bool:
     """Whether this machine packs such a weight. Other processors than x86 have not been measured."""
-    operators = torch.ops.mkldnn
     return (
         weight.device.type == "cpu"
         and platform.machine() in ("x86_64", "AMD64")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        # PyTorch promises neither of these, so a version may lack them.
-        and hasattr(operators, "_reorder_linear_weight")
-        and hasattr(operators, "_linear_pointwise")
+        and _lay_out is not None
+        and _multiply is not None
         and (weight.dtype == torch.float32 or _multiplies(weight.dtype))
     )
 
