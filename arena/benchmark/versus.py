@@ -24,7 +24,7 @@ def sequential(bench: Bench, _: str, __: str) -> None:
     for count in sorted({bench.sizes.dialogues, 1}, reverse=True):
         _sequential(bench, count)
     bench.report.notes.append(
-        "sequential: the ancestor's way on the same weights, asked the very prompts of our dialogues, so "
+        "sequential: the ancestor's way on the same checkpoint, asked the very prompts of our dialogues, so "
         "that both read and wrote equally many tokens; embeddings are in our time, not in its"
     )
 
