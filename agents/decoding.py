@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch.nn import functional
 
 from agents.engine import Engine, Sampled
 from agents.errors import ConfigError
@@ -55,7 +56,7 @@ class Sampling:
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """(batch, vocabulary) unnormalised probabilities after temperature and truncation."""
-        probs = torch.softmax(logits / self.temperature, -1)
+        probs = torch.softmax(logits if self.temperature == 1 else logits / self.temperature, -1)
         if self.min_p:
             probs = probs * (probs >= self.min_p * probs.amax(-1, keepdim=True))
         if self.top_p < 1:
@@ -69,10 +70,43 @@ class Sampling:
         """(batch,) tokens by inverting the distribution function at `uniform` (batch,) in [0, 1)."""
         if self.temperature == 0:
             return logits.argmax(-1)
-        total = self.probabilities(logits).double().cumsum(-1)
-        target = uniform[:, None] * total[:, -1:]
-        return torch.searchsorted(total, target, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+        return inverse(self.probabilities(logits), uniform[:, None])[:, 0]
 
     def write(self, engine: Engine, asks: Sequence[Ask]) -> list[list[Sampled]]:
         """Independent samples, each ask by its own settings."""
         return engine.write(asks)
+
+
+STRETCH = 128
+"""Tokens whose probabilities are added up before the distribution function is: all the common vocabularies
+are a multiple of it."""
+
+
+def inverse(probs: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """The tokens (batch, 1) at which distribution functions reach `uniform`, in [0, 1).
+
+    First the stretch of tokens is found, then the token in it: adding up in fp64, which takes twice the
+    memory of all probabilities, is then needed for few of them.
+
+    Args:
+        probs: (batch, vocabulary), of any sum.
+        uniform: (batch, 1), how much of that sum comes before the token.
+    """
+    missing = -probs.shape[-1] % STRETCH
+    stretches = (functional.pad(probs, (0, missing)) if missing else probs).view(len(probs), -1, STRETCH)
+    ends = stretches.sum(-1, dtype=torch.float64).cumsum(-1)
+    target = uniform * ends[:, -1:]
+    stretch = _reached(ends, target)
+    before = functional.pad(ends, (1, 0)).gather(-1, stretch)
+    own = stretches.gather(1, stretch[..., None].expand(-1, -1, STRETCH))[:, 0]
+    return stretch * STRETCH + _reached(own.double().cumsum(-1), target - before)
+
+
+def _reached(ends: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """(batch, 1) the first places whose `ends` (batch, places) are above `target` (batch, 1).
+
+    Rounding never leads beyond the last place with any probability.
+    """
+    last = ends[:, -1:]
+    below = torch.minimum(target, torch.nextafter(last, torch.zeros_like(last)))
+    return torch.searchsorted(ends, below, right=True)

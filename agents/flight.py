@@ -67,7 +67,7 @@ class Flight:
         shared = 2 * len(known) <= len(asks) and (len(asks) - len(known)) * min(cuts) >= SHARED
         self._cuts = cuts if shared else [0] * len(asks)
         self._head_of = [known.index(head) if shared else 0 for head in heads]
-        self._heads = Stems(len(known), max(cuts)) if shared else None
+        self._heads = Stems(len(known), max(cuts), growing=False) if shared else None
         tokens -= len(known) * max(cuts) if shared else 0
         self._place_of: dict[int, int] = {}
         lengths = [len(ask.prompt.ids) - cut for ask, cut in zip(asks, self._cuts, strict=True)]
@@ -78,10 +78,10 @@ class Flight:
             limit += max(lengths)
         else:
             places = _places(len(asks), rows, max(lengths), limit, tokens)
-            self._prompts = Stems(places, max(lengths))
+            self._prompts = Stems(places, max(lengths), growing=False)
             tokens -= places * max(lengths)
         self.most = max(1, min(rows, tokens // limit))
-        self._own = Stems(self.most, limit)
+        self._own = Stems(self.most, limit, growing=True)
 
     def has_room(self, number: int, coming: int) -> bool:
         """Whether a row of ask `number` can be admitted, with `coming` others before it."""

@@ -6,50 +6,66 @@ Hydragen, Juravsky et al. 2024). The scores of a row, few beside its keys, are p
 softmax: on a processor a pass over them costs more than the memory that Flash attention would save.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 
 from agents.slots import Layers
 
+BLOCK = 32
+"""Columns by which memory grows: products want keys and values without gaps, else they copy them first."""
+
 
 class Stems:
-    """Keys and values in places, each as long as it needs; keys lie transposed, as products want them."""
+    """Keys and values in places, each as long as it needs.
 
-    def __init__(self, count: int, columns: int) -> None:
-        """Take the size; memory comes with the first token, on the device of each layer."""
-        self.count, self.columns = count, columns
+    Args:
+        count: of places.
+        columns: most tokens of a place.
+        growing: whether memory comes block by block, else all of it with the first tokens.
+    """
+
+    def __init__(self, count: int, columns: int, growing: bool) -> None:
+        """Take the size; memory comes with tokens, on the device of each layer."""
+        self.count, self.columns, self._growing = count, columns, growing
         self.layers: Layers = []
         self.lengths = [0] * count
         self.offsets = [0] * count
         """The position of the first column of each place."""
 
-    def of(self, layer: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, heads, width, columns) keys and (count, heads, columns, width) values of a layer."""
+    def of(self, layer: int, like: torch.Tensor, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values (count, heads, columns, width) of a layer, of at least `end` columns."""
         if layer == len(self.layers):
             heads, _, width = like.shape
-            # Zeros: what a masked column holds is multiplied by zero, which a chance NaN would survive.
-            keys = like.new_zeros(self.count, heads, width, self.columns)
-            self.layers.append((keys, keys.new_zeros(self.count, heads, self.columns, width)))
-        return self.layers[layer]
+            self.layers.append((like.new_empty(self.count, heads, 0, width),) * 2)
+        keys, values = self.layers[layer]
+        if keys.shape[2] < end:
+            columns = self.fitting(end) if self._growing else self.columns
+            keys, values = self.layers[layer] = (_longer(keys, columns), _longer(values, columns))
+        return keys, values
+
+    def fitting(self, tokens: int) -> int:
+        """Columns of the blocks that hold so many tokens."""
+        return min(self.columns, BLOCK * math.ceil(tokens / BLOCK))
 
     def load(self, place: int, stretches: Sequence[Layers], offset: int) -> None:
         """Put stretches, one after the other, into a place."""
-        self.offsets[place], self.lengths[place] = offset, 0
-        for stretch in stretches:
-            start = self.lengths[place]
+        ends = list(itertools.accumulate(stretch[0][0].shape[1] for stretch in stretches))
+        self.offsets[place], self.lengths[place] = offset, ends[-1] if ends else 0
+        for end, stretch in zip(ends, stretches, strict=True):
             for layer, (key, value) in enumerate(stretch):
-                keys, values = self.of(layer, key)
-                end = start + key.shape[1]
-                keys[place, :, :, start:end] = key.transpose(1, 2)
+                keys, values = self.of(layer, key, ends[-1])
+                start = end - key.shape[1]
+                keys[place, :, start:end] = key
                 values[place, :, start:end] = value
-            self.lengths[place] = end
 
     def move(self, source: int, target: int) -> None:
         """Copy what is in place `source` to place `target`."""
         length = self.lengths[source]
         for keys, values in self.layers:
-            keys[target, :, :, :length] = keys[source, :, :, :length]
+            keys[target, :, :length] = keys[source, :, :length]
             values[target, :, :length] = values[source, :, :length]
         self.lengths[target], self.offsets[target] = length, self.offsets[source]
 
@@ -57,12 +73,18 @@ class Stems:
         """A copy of what is in a place from column `start` on, as a stretch."""
         end = self.lengths[place]
         return [
-            (
-                keys[place, :, :, start:end].transpose(1, 2).contiguous(),
-                values[place, :, start:end].clone(),
-            )
+            (keys[place, :, start:end].clone(), values[place, :, start:end].clone())
             for keys, values in self.layers
         ]
+
+
+def _longer(old: torch.Tensor, columns: int) -> torch.Tensor:
+    """(places, heads, columns, width): `old` with room behind it.
+
+    Zeros: what a masked column holds is multiplied by zero, which a chance NaN would survive.
+    """
+    count, heads, before, width = old.shape
+    return torch.cat([old, old.new_zeros(count, heads, columns - before, width)], 2)
 
 
 class Level:
@@ -87,18 +109,18 @@ class Level:
         order = [beside[place].index(row) + place * self._width for row, place in enumerate(places)]
         self._plain = grid == order == list(range(len(places)))
         self._grid, self._order = (torch.tensor(rows, device=positions.device) for rows in (grid, order))
-        self.longest = max(stems.lengths[: self._used])
+        self.columns = stems.fitting(max(stems.lengths[: self._used]))
 
     def scores(self, layer: int, query: torch.Tensor, scale: float) -> torch.Tensor:
-        """(rows, key heads, queries of a head, longest) of queries (rows, key heads, queries, width)."""
-        keys = self.stems.layers[layer][0][: self._used].flatten(0, 1)[..., : self.longest]
+        """(rows, key heads, queries of a head, columns) of queries (rows, key heads, queries, width)."""
+        keys = self.stems.layers[layer][0][: self._used].flatten(0, 1)[:, : self.columns].transpose(1, 2)
         folded = self._fold(query)
         none = folded.new_empty(1)
         return self._unfold(torch.baddbmm(none, folded, keys, beta=0, alpha=scale), query.shape)
 
     def mixed(self, layer: int, weights: torch.Tensor) -> torch.Tensor:
         """(rows, key heads, queries, width) sums of values with weights of the shape of scores."""
-        values = self.stems.layers[layer][1][: self._used].flatten(0, 1)[:, : self.longest]
+        values = self.stems.layers[layer][1][: self._used].flatten(0, 1)[:, : self.columns]
         return self._unfold(torch.bmm(self._fold(weights), values), weights.shape)
 
     def _fold(self, rows: torch.Tensor) -> torch.Tensor:
@@ -116,9 +138,9 @@ class Level:
         return beside if self._plain else beside[self._order.to(part.device)]
 
     def seen(self, window: int) -> torch.Tensor:
-        """(rows, longest) which columns each row sees, of the last `window` tokens; 0 for the whole past."""
+        """(rows, columns) which columns each row sees, of the last `window` tokens; 0 for the whole past."""
         device = self.positions.device
-        columns = torch.arange(self.longest, device=device)
+        columns = torch.arange(self.columns, device=device)
         of_row = (
             torch.tensor([numbers[place] for place in self._places], device=device)[:, None]
             for numbers in (self.stems.lengths, self.stems.offsets)
@@ -155,15 +177,16 @@ class Writing:
     ) -> torch.Tensor:
         """See `agents.attention.Plan`."""
         device = query.device
-        keys, values = self.levels[-1].stems.of(layer, key)
+        own = self.levels[-1]
+        keys, values = own.stems.of(layer, key, own.columns)
         rows, columns = self._rows.to(device), self._columns.to(device)
-        keys[rows, :, :, columns] = key.transpose(0, 1)
+        keys[rows, :, columns] = key.transpose(0, 1)
         values[rows, :, columns] = value.transpose(0, 1)
         heads, tokens, width = query.shape
         split = query.view(key.shape[0], heads // key.shape[0], tokens, width).permute(2, 0, 1, 3)
         scores = [level.scores(layer, split, scale) for level in self.levels]
         weights = self._weigh(scores, window)
-        parts = [level.mixed(layer, own) for level, own in zip(self.levels, weights, strict=True)]
+        parts = [level.mixed(layer, part) for level, part in zip(self.levels, weights, strict=True)]
         return sum(parts[1:], parts[0]).reshape(tokens, heads, width)
 
     def _weigh(self, scores: Sequence[torch.Tensor], window: int) -> Sequence[torch.Tensor]:
@@ -172,7 +195,7 @@ class Writing:
         unseen = self._hidden(window)
         if unseen is not None:
             whole.masked_fill_(unseen.to(whole.device), -torch.inf)
-        return whole.softmax(-1).split_with_sizes([level.longest for level in self.levels], -1)
+        return whole.softmax(-1).split_with_sizes([level.columns for level in self.levels], -1)
 
     def _hidden(self, window: int) -> torch.Tensor | None:
         """(rows, 1, 1, columns of all levels) what is not seen, if anything; for all layers of one window."""

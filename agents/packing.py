@@ -2,10 +2,12 @@
 
 PyTorch hands a plain matrix to oneDNN, which lays it out anew at every product. For the few rows of a
 decoding step that costs more than the product itself. Here it is done once, when a model is loaded, and
-the plain weights go. Products are the same to the last bit in bf16.
+the plain weights go. Layers that read the same input are one product. Products are the same to the last
+bit in bf16.
 """
 
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,57 +16,119 @@ from torch import nn
 HINT = 16
 """Rows that the layout is chosen for. It came out the same for 1 to 256."""
 
+SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"), ("w1", "w3"))
+"""Layers of one parent that read the same input, by the names that transformers gives them."""
+
 
 _lay_out: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
 _multiply: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 """oneDNN's own operations; PyTorch promises neither of them, so a version may lack them."""
 
 
-class Packed(nn.Linear):
-    """A frozen linear layer (outputs, inputs) in oneDNN's own layout.
+class Together:
+    """What several layers make of one input, made for all of them when the first of them asks."""
+
+    _input: torch.Tensor | None = None
+    _left: dict[int, torch.Tensor] = {}
+
+    def parts(self, input: torch.Tensor) -> Sequence[torch.Tensor]:
+        """What the layers want of an input, in their order."""
+        raise NotImplementedError
+
+    def part(self, number: int, input: torch.Tensor) -> torch.Tensor:
+        """The part of layer `number`. It is held until it is taken or another input comes."""
+        if input is not self._input or number not in self._left:
+            self._input, self._left = input, dict(enumerate(self.parts(input)))
+        part = self._left.pop(number)
+        if not self._left:
+            self._input = None
+        return part
+
+
+class Block(Together):
+    """Frozen linear layers with the same inputs, in oneDNN's own layout as one.
 
     Args:
-        linear: the plain layer, on a processor.
+        layers: plain layers, on a processor; with a bias all of them or none.
     """
 
-    packed: torch.Tensor
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        """Lay the weights out; the layers may go afterwards."""
+        self._sizes = [layer.out_features for layer in layers]
+        self.packed = _lay_out(_stacked([layer.weight for layer in layers]), HINT)
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        self._bias = _stacked(biases) if biases else None
 
-    def __init__(self, linear: nn.Linear) -> None:
-        """Lay the weights out; `linear` may go afterwards."""
+    def weight(self) -> torch.Tensor:
+        """A plain copy (outputs of all, inputs), made anew each time."""
+        weight: torch.Tensor = self.packed.to_dense()
+        return weight
+
+    def weight_of(self, number: int) -> torch.Tensor:
+        """The rows of `weight` that are those of layer `number`."""
+        return self.weight().split_with_sizes(self._sizes)[number]
+
+    def bias_of(self, number: int) -> torch.Tensor | None:
+        """The bias of layer `number`, if it has one."""
+        return None if self._bias is None else self._bias.split_with_sizes(self._sizes)[number]
+
+    def product(self, input: torch.Tensor) -> torch.Tensor:
+        """(..., outputs of all) of (..., inputs), without a gradient."""
+        out: torch.Tensor = _multiply(input, self.packed, self._bias, "none", [], "")
+        return out
+
+    def parts(self, input: torch.Tensor) -> Sequence[torch.Tensor]:
+        """(..., outputs) of (..., inputs) for each layer."""
+        if torch.is_grad_enabled() and input.requires_grad:
+            whole: torch.Tensor = _Product.apply(input, self)  # type: ignore[no-untyped-call]
+        else:
+            whole = self.product(input)
+        return [whole] if len(self._sizes) == 1 else whole.split_with_sizes(self._sizes, -1)
+
+
+class Packed(nn.Linear):
+    """A linear layer of a block.
+
+    Args:
+        block: which.
+        number: the layer's number in it.
+        linear: what it was; only its size is read.
+    """
+
+    def __init__(self, block: Block, number: int, linear: nn.Linear) -> None:
+        """The weights are those of the block."""
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.register_buffer("packed", _lay_out(linear.weight.detach(), HINT), persistent=False)
-        self.bias = linear.bias
+        self.block, self._number = block, number
+        if not number:  # seen by those who count a model's tensors
+            self.register_buffer("packed", block.packed, persistent=False)
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
         """A plain copy (outputs, inputs), made anew each time; what is written to it is lost."""
-        return self.packed.to_dense()
+        return self.block.weight_of(self._number)
+
+    @property
+    def bias(self) -> torch.Tensor | None:  # type: ignore[override]
+        """(outputs,), if the layer has one."""
+        return self.block.bias_of(self._number)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(..., outputs) of (..., inputs)."""
-        if torch.is_grad_enabled() and input.requires_grad:
-            product: torch.Tensor = _Product.apply(input, self)  # type: ignore[no-untyped-call]
-            return product
-        return self.product(input)
-
-    def product(self, input: torch.Tensor) -> torch.Tensor:
-        """As `forward`, without a gradient."""
-        out: torch.Tensor = _multiply(input, self.packed, self.bias, "none", [], "")
-        return out
+        return self.block.part(self._number, input)
 
 
 class _Product(torch.autograd.Function):
     """A product with frozen weights: a gradient for what goes in."""
 
     @staticmethod
-    def forward(ctx: Any, input: torch.Tensor, layer: Packed) -> torch.Tensor:
-        ctx.layer = layer
-        return layer.product(input)
+    def forward(ctx: Any, input: torch.Tensor, block: Block) -> torch.Tensor:
+        ctx.block = block
+        return block.product(input)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[torch.Tensor, None]:
-        return grads[0] @ ctx.layer.weight, None
+        return grads[0] @ ctx.block.weight(), None
 
 
 def pack(model: Any) -> None:
@@ -75,9 +139,33 @@ def pack(model: Any) -> None:
     """
     head = model.get_output_embeddings()
     for parent in model.modules():
-        for name, layer in list(parent.named_children()):
-            if type(layer) is nn.Linear and layer is not head and can_pack(layer.weight):
-                setattr(parent, name, Packed(layer))
+        pack_children(parent, head)
+
+
+def pack_children(parent: nn.Module, head: nn.Module | None = None) -> None:
+    """Pack the linear layers that are attributes of `parent`, but for `head`."""
+    plain = {
+        name: layer
+        for name, layer in parent.named_children()
+        if type(layer) is nn.Linear and layer is not head and can_pack(layer.weight)
+    }
+    groups = [names for names in SIBLINGS if _alike([plain[name] for name in names if name in plain], names)]
+    joined = {name for names in groups for name in names}
+    for names in [*groups, *((name,) for name in plain if name not in joined)]:
+        layers = [plain.pop(name) for name in names]
+        block = Block(layers)
+        for number, name in enumerate(names):
+            setattr(parent, name, Packed(block, number, layers[number]))
+
+
+def _alike(layers: Sequence[nn.Linear], names: Sequence[str]) -> bool:
+    """Whether layers are there under all of these names, and can lie as one."""
+    kinds = {(layer.in_features, layer.weight.dtype, layer.bias is None) for layer in layers}
+    return len(layers) == len(names) and len(kinds) == 1
+
+
+def _stacked(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([part.detach() for part in parts])
 
 
 def can_pack(weight: torch.Tensor) -> bool:

@@ -1,6 +1,7 @@
 """Log-probabilities of completions: one function for agents, judges and learners."""
 
-from collections.abc import Callable, Iterator, Sequence
+import bisect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,19 +53,29 @@ class Pack:
         )
 
 
-def packs(groups: Sequence[Group], most: int) -> Iterator[list[int]]:
-    """Numbers of the groups that go into one pass together: up to `most` tokens, at least one group."""
-    part: list[int] = []
+def packs(groups: Sequence[Group], most: int) -> list[list[int]]:
+    """Numbers of the groups that go into one pass together: up to `most` tokens, at least one group.
+
+    There are as few passes as that takes, and the longest of them, which needs the most memory, is as short
+    as so few passes allow. Groups stay in their order.
+    """
+    sizes = [len(prompt) + sum(map(len, completions)) for prompt, completions in groups]
+    fewest = len(_filled(sizes, most))
+    least = bisect.bisect_left(range(most), True, key=lambda tokens: len(_filled(sizes, tokens)) <= fewest)
+    return _filled(sizes, least)
+
+
+def _filled(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Numbers of the groups of these sizes in passes that are filled one after the other."""
+    parts: list[list[int]] = []
     tokens = 0
-    for number, (prompt, completions) in enumerate(groups):
-        size = len(prompt) + sum(map(len, completions))
-        if part and tokens + size > most:
-            yield part
-            part, tokens = [], 0
-        part.append(number)
+    for number, size in enumerate(sizes):
+        if not parts or tokens + size > most:
+            parts.append([])
+            tokens = 0
+        parts[-1].append(number)
         tokens += size
-    if part:
-        yield part
+    return parts
 
 
 def completion_logps(backbone: Backbone, pack: Pack) -> torch.Tensor:

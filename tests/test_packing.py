@@ -15,7 +15,7 @@ from agents.decoding import Sampling
 from agents.engine import Engine
 from agents.flight import Ask
 from agents.loading import load_model
-from agents.packing import Packed
+from agents.packing import Block, Packed
 from agents.reader import Prompt
 from agents.scoring import Pack, completion_logps
 from agents.weights import Weights
@@ -37,6 +37,11 @@ def plain(request: pytest.FixtureRequest) -> nn.Linear:
     return nn.Linear(70, 37).to(request.param).requires_grad_(False)
 
 
+def alone(layer: nn.Linear) -> Packed:
+    """The layer as a block of its own."""
+    return Packed(Block([layer]), 0, layer)
+
+
 def close(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether they are equal: in bf16 to the last bit, in fp32 to what another order of sums does."""
     if one.dtype == torch.bfloat16:
@@ -48,15 +53,55 @@ def close(one: torch.Tensor, other: torch.Tensor) -> bool:
 def test_products_are_those_of_the_plain_layer(plain: nn.Linear, rows: int) -> None:
     """Also of states with more dimensions."""
     inputs = torch.randn(1, rows, 70).to(plain.weight.dtype)
-    found = Packed(plain)(inputs)
+    found = alone(plain)(inputs)
     assert found.shape == (1, rows, 37)
     assert close(found, plain(inputs))
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=["fp32", "bf16"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "plain"])
+def test_layers_that_read_the_same_input_are_one_product(kind: torch.dtype, bias: bool) -> None:
+    """In any order, asked again, and for their gradients, they give what each of them gives alone."""
+    torch.manual_seed(0)
+    sizes = {"q_proj": 24, "k_proj": 8, "v_proj": 8, "o_proj": 5}
+    layers = {n: nn.Linear(70, size, bias).to(kind).requires_grad_(False) for n, size in sizes.items()}
+    parent = nn.ModuleDict(layers)
+    packing.pack_children(parent)
+    assert len({id(parent[name].block) for name in ("q_proj", "k_proj", "v_proj")}) == 1
+    assert parent["o_proj"].block is not parent["q_proj"].block
+    one, other = (torch.randn(1, 9, 70).to(kind) for _ in range(2))
+    for name, inputs in [
+        ("v_proj", one),
+        ("k_proj", one),
+        ("k_proj", other),
+        ("k_proj", other),
+        ("q_proj", one),
+    ]:
+        assert close(parent[name](inputs), layers[name](inputs))
+        bias_here = parent[name].bias
+        assert bias_here is None if not bias else torch.equal(bias_here, layers[name].bias)
+        assert torch.equal(parent[name].weight, layers[name].weight)
+    gradients = []
+    for model in (layers, parent):
+        inputs = one.clone().requires_grad_()
+        sum((model[name](inputs).float() ** 2).sum() for name in ("q_proj", "k_proj", "v_proj")).backward()
+        gradients.append(inputs.grad.float())
+    room = 2e-2 if kind == torch.bfloat16 else 1e-5  # what rounding three summands in another order does
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=room, atol=room)
+
+
+def test_a_layer_with_a_bias_beside_one_without_stays_alone() -> None:
+    """They cannot lie as one."""
+    parent = nn.ModuleDict({"gate_proj": nn.Linear(8, 4), "up_proj": nn.Linear(8, 4, bias=False)})
+    packing.pack_children(parent)
+    assert parent["gate_proj"].block is not parent["up_proj"].block
+    assert torch.equal(parent["gate_proj"](torch.zeros(1, 8))[0], parent["gate_proj"].bias)
 
 
 def test_gradients_are_those_of_the_plain_layer(plain: nn.Linear) -> None:
     """Of what goes in; the weights are frozen."""
     gradients = []
-    for layer in (plain, Packed(plain)):
+    for layer in (plain, alone(plain)):
         torch.manual_seed(1)
         inputs = torch.randn(1, 9, 70).to(plain.weight.dtype).requires_grad_()
         (layer(inputs) * torch.randn(1, 9, 37).to(plain.weight.dtype)).sum().backward()
@@ -68,10 +113,10 @@ def test_gradients_are_those_of_the_plain_layer(plain: nn.Linear) -> None:
 
 def test_the_weights_can_be_read_as_they_were(plain: nn.Linear) -> None:
     """To the last bit; and they are no parameter."""
-    packed = Packed(plain)
+    packed = alone(plain)
     assert torch.equal(packed.weight, plain.weight)
     assert packed.weight.dtype == plain.weight.dtype
-    assert [name for name, _ in packed.named_parameters()] == ["bias"]
+    assert [name for name, _ in packed.named_parameters()] == []
 
 
 def test_of_a_model_all_but_the_head_is_packed_and_nothing_lies_twice(checkpoint: Checkpoint) -> None:
@@ -79,12 +124,14 @@ def test_of_a_model_all_but_the_head_is_packed_and_nothing_lies_twice(checkpoint
     folder = checkpoint(families.QWEN)
     model = load_model(folder, "fp32", "cpu")
     linear = {name for name, layer in model.named_modules() if type(layer) is nn.Linear}
-    weights = {f"{name}.weight" for name in linear if model.get_submodule(name) is not model.lm_head}
+    inner = {name for name in linear if model.get_submodule(name) is not model.lm_head}
     before = {name for name, _ in model.named_parameters()}
     packing.pack(model)
-    assert weights and {name for name, _ in model.named_parameters()} == before - weights
+    gone = {f"{name}.weight" for name in inner}
+    assert gone
+    assert {name for name, _ in model.named_parameters()} == before - gone
     assert type(model.lm_head) is nn.Linear
-    assert all(isinstance(model.get_submodule(name.removesuffix(".weight")), Packed) for name in weights)
+    assert all(isinstance(model.get_submodule(name), Packed) for name in inner)
 
 
 @pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: family.name)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from agents.local import Local
-from agents.packing import Packed, can_pack
+from agents.packing import pack_children
 from arena.benchmark.measure import Samples, seconds
 from arena.plan import BYTES, Shape
 
@@ -134,13 +134,17 @@ def _cache_sizes() -> Iterator[int]:
 
 def _layers(shape: Shape, dtype: torch.dtype, device: torch.device) -> Iterator[nn.Linear]:
     """Layers of the model's shapes as the engine has them, as many as no cache holds, or all there are."""
-    sizes = [(inputs, outputs) for _, inputs, outputs in shape.widths.values()]
-    bytes_of_layer = sum(i * o for i, o in sizes) * dtype.itemsize
+    sizes = {name: (inputs, outputs) for name, (_, inputs, outputs) in shape.widths.items()}
+    bytes_of_layer = sum(i * o for i, o in sizes.values()) * dtype.itemsize
     most = max(count for count, _, _ in shape.widths.values())
     for _ in range(min(most, math.ceil(footprint() / bytes_of_layer))):
-        for inputs, outputs in sizes:
-            layer = nn.Linear(inputs, outputs, bias=False, device=device, dtype=dtype)
-            yield Packed(layer) if can_pack(layer.weight) else layer
+        plain = {
+            name: nn.Linear(inputs, outputs, bias=False, device=device, dtype=dtype)
+            for name, (inputs, outputs) in sizes.items()
+        }
+        layers = nn.ModuleDict(plain)
+        pack_children(layers)
+        yield from (layers[name] for name in sizes)  # type: ignore[misc]
 
 
 def _matrix(layers: list[nn.Linear], rows: int, repeats: int) -> Samples:
