@@ -16,7 +16,7 @@ from agents.attention import Plan
 from agents.engine import Engine
 from agents.errors import ConfigError, Unavailable
 from agents.loading import load_model
-from agents.packing import pack
+from agents.packing import PackedHead, pack
 from agents.quiet import quiet
 from agents.voices import Voices
 from agents.weights import Weights, resolve
@@ -49,15 +49,11 @@ class Backbone:
         self.weights = weights
         self.precision = precision
         self.decoder = model.get_decoder()
+        self.device: torch.device = model.get_input_embeddings().weight.device
+        """Where token ids go."""
         self.engine = Engine(self)
         self.voices = Voices()
         self._peft: Any = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where token ids go."""
-        device: torch.device = self.model.get_input_embeddings().weight.device
-        return device
 
     def read(self, ids: torch.Tensor, plan: Plan) -> torch.Tensor:
         """The last layer's normalised states (tokens, hidden) of tokens (tokens,) that attend by `plan`."""
@@ -72,7 +68,8 @@ class Backbone:
     def label_logits(self, hidden: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
         """Logits (..., len(ids)) of a few tokens, computed in fp32: bf16 rounds logits to about 0.1."""
         head = self.model.get_output_embeddings()
-        rows = head.weight[torch.tensor(list(ids), device=head.weight.device)].float()
+        numbers = torch.tensor(list(ids), device=hidden.device)
+        rows = (head.rows(numbers) if isinstance(head, PackedHead) else head.weight[numbers]).float()
         bias = 0.0 if getattr(head, "bias", None) is None else head.bias[list(ids)].float()
         return self._cap(hidden.float() @ rows.T + bias)
 

@@ -6,6 +6,8 @@ the plain weights go. Layers that read the same input are one product. Products 
 bit in bf16.
 """
 
+import ctypes
+import itertools
 import platform
 from collections.abc import Sequence
 from typing import Any
@@ -131,15 +133,92 @@ class _Product(torch.autograd.Function):
         return grads[0] @ ctx.block.weight(), None
 
 
-def pack(model: Any) -> None:
-    """Pack the linear layers of a frozen model in place, where this processor and PyTorch can.
+class PackedHead(Packed):
+    """An output head, of which single rows can be read: it often is the embedding too.
 
-    The output head stays plain: it often is the embedding too, of which rows are read, so that a packed
-    one would be a copy.
+    Args:
+        block: of the head alone.
+        linear: what it was; only its size is read.
+        table: the memory of the block (blocks, inputs / pair, rows of a block, pair).
     """
-    head = model.get_output_embeddings()
+
+    def __init__(self, block: Block, linear: nn.Linear, table: torch.Tensor) -> None:
+        """Nothing is copied."""
+        super().__init__(block, 0, linear)
+        self._table = table  # valid as long as the block, which is held too
+
+    def rows(self, numbers: torch.Tensor) -> torch.Tensor:
+        """(..., inputs) the rows of the weights with these numbers (...)."""
+        size = self._table.shape[2]
+        return self._table[numbers // size, :, numbers % size].flatten(-2)
+
+
+class Embedding(nn.Module):
+    """The embedding of a model whose head has the same weights, which lie there.
+
+    Args:
+        head: where they lie.
+    """
+
+    def __init__(self, head: PackedHead) -> None:
+        """Take the head's rows for those of the embedding."""
+        super().__init__()
+        self.num_embeddings, self.embedding_dim = head.out_features, head.in_features
+        self.rows = head.rows
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """A plain copy (vocabulary, hidden), made anew each time; what is written to it is lost."""
+        return self.rows(torch.arange(self.num_embeddings))
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(..., hidden) of token ids (...)."""
+        return self.rows(input)
+
+
+def pack(model: Any) -> None:
+    """Pack the linear layers of a frozen model in place, where this processor and PyTorch can."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     for parent in model.modules():
         pack_children(parent, head)
+    tied = embedding.weight is head.weight
+    if (
+        type(head) is not nn.Linear
+        or not can_pack(head.weight)
+        or (tied and type(embedding) is not nn.Embedding)
+    ):
+        return
+    block = Block([head])
+    table = _table(block.packed, head.weight)
+    if table is not None:
+        packed = PackedHead(block, head, table)
+        model.set_output_embeddings(packed)
+        if tied:
+            model.set_input_embeddings(Embedding(packed))
+
+
+def _table(packed: torch.Tensor, plain: torch.Tensor) -> torch.Tensor | None:
+    """The memory of packed weights as `PackedHead` reads it; None where oneDNN's layout is none of those.
+
+    oneDNN keeps its layouts to itself, so each one that is likely is compared with the plain weights, all
+    of them.
+    """
+    try:
+        address, size = torch.ops.mkldnn.data_ptr(packed), torch.ops.mkldnn._nbytes(packed)
+    except (AttributeError, RuntimeError):
+        return None
+    if size != plain.nbytes:
+        return None
+    memory = torch.frombuffer((ctypes.c_char * size).from_address(address), dtype=plain.dtype)
+    outputs, inputs = plain.shape
+    for rows, pair in itertools.product((64, 48, 32, 16), (2, 1)):
+        if not outputs % rows and not inputs % pair:
+            table = memory.view(outputs // rows, inputs // pair, rows, pair)
+            parts = zip(table, plain.view(-1, rows, inputs), strict=True)
+            same = (torch.equal(own.transpose(0, 1).flatten(1), known) for own, known in parts)
+            if all(same):
+                return table
+    return None
 
 
 def pack_children(parent: nn.Module, head: nn.Module | None = None) -> None:
@@ -165,7 +244,7 @@ def _alike(layers: Sequence[nn.Linear], names: Sequence[str]) -> bool:
 
 
 def _stacked(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([part.detach() for part in parts])
+    return torch.cat([part.detach() for part in parts]) if len(parts) > 1 else parts[0].detach()
 
 
 def can_pack(weight: torch.Tensor) -> bool:

@@ -69,7 +69,7 @@ class RewardModel(Scored):
                 "`python -m arena.train train=reward` as judge.agent.adapter"
             )
         weight: torch.Tensor = load_file(path)["weight"].float()
-        hidden = self.model.backbone.model.get_output_embeddings().weight.shape[1]
+        hidden = self.model.backbone.model.config.get_text_config().hidden_size
         if tuple(weight.shape) != (1, hidden):
             raise Unavailable(
                 f"{path} has the shape {tuple(weight.shape)}, but {self.model.name} needs (1, {hidden})"

@@ -18,8 +18,8 @@ def resident_bytes() -> int:
     for thing in gc.get_objects():
         if not issubclass(type(thing), torch.Tensor):  # isinstance would wake lazy modules
             continue
-        if thing.is_mkldnn:  # has no storage that others could share
-            found[id(thing)] = thing.numel() * thing.element_size()
+        if thing.is_mkldnn:  # has no storage, but memory that a plain tensor may read
+            found[torch.ops.mkldnn.data_ptr(thing)] = thing.numel() * thing.element_size()
         else:
             storage = thing.untyped_storage()
             found[storage.data_ptr()] = storage.nbytes()

@@ -7,6 +7,7 @@ from pathlib import Path
 import families
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from agents import packing
@@ -15,7 +16,7 @@ from agents.decoding import Sampling
 from agents.engine import Engine
 from agents.flight import Ask
 from agents.loading import load_model
-from agents.packing import Block, Packed
+from agents.packing import Block, Embedding, Packed, PackedHead
 from agents.reader import Prompt
 from agents.scoring import Pack, completion_logps
 from agents.weights import Weights
@@ -132,6 +133,48 @@ def test_of_a_model_all_but_the_head_is_packed_and_nothing_lies_twice(checkpoint
     assert {name for name, _ in model.named_parameters()} == before - gone
     assert type(model.lm_head) is nn.Linear
     assert all(isinstance(model.get_submodule(name), Packed) for name in inner)
+
+
+def small(tied: bool, kind: torch.dtype, vocabulary: int = 256) -> transformers.LlamaForCausalLM:
+    """A Llama with random weights."""
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        tie_word_embeddings=tied,
+    )
+    return transformers.LlamaForCausalLM(config).to(kind).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=["fp32", "bf16"])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_the_head_is_packed_where_its_rows_can_be_read(tied: bool, kind: torch.dtype) -> None:
+    """The embedding reads them there if they are its own; nothing lies twice."""
+    plain, packed = small(tied, kind), small(tied, kind)
+    packing.pack(packed)
+    head, embedding = packed.get_output_embeddings(), packed.get_input_embeddings()
+    assert isinstance(head, PackedHead)
+    assert isinstance(embedding, Embedding) == tied
+    ids = torch.tensor([[0, 63, 64, 255, 7, 7]])
+    assert torch.equal(embedding(ids), plain.get_input_embeddings()(ids))
+    assert torch.equal(embedding.weight, plain.get_input_embeddings().weight)
+    assert torch.equal(head.rows(ids), plain.lm_head.weight[ids])
+    states = torch.randn(5, 64).to(kind)
+    assert close(head(states), plain.lm_head(states))
+    assert close(packed(ids).logits, plain(ids).logits)
+    stored = sum(t.numel() for t in [*packed.parameters(), *packed.buffers()])
+    assert stored == sum(t.numel() for t in [*plain.parameters(), *plain.buffers()])
+
+
+def test_a_head_of_an_unknown_layout_stays_plain() -> None:
+    """As of a vocabulary that is no multiple of a block, to which oneDNN adds rows."""
+    model = small(True, torch.float32, vocabulary=250)
+    packing.pack(model)
+    assert type(model.lm_head) is nn.Linear
+    assert model.lm_head.weight is model.get_input_embeddings().weight
 
 
 @pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: family.name)

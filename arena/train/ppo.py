@@ -68,7 +68,7 @@ class PPO(PPOSettings):
         self.agent = agent
         agent.learn_as(seat, Lora(self.rank, self.alpha, agent.lora_targets, self.seed))
         self.parameters = agent.backbone.adapter_parameters(seat)
-        width: int = agent.backbone.model.get_input_embeddings().weight.shape[1]
+        width: int = agent.backbone.model.config.get_text_config().hidden_size
         self.head = ValueHead(width, agent.backbone.device)
         self.optimizer = adamw(self.parameters, self.lr)
         self.optimizer.add_param_group({"params": list(self.head.parameters())})
