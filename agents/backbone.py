@@ -16,7 +16,7 @@ from agents.attention import Plan
 from agents.engine import Engine
 from agents.errors import ConfigError, Unavailable
 from agents.loading import load_model
-from agents.packing import PackedHead, pack
+from agents.packing import Block, PackedHead, pack
 from agents.quiet import quiet
 from agents.voices import Voices
 from agents.weights import Weights, resolve
@@ -90,7 +90,8 @@ class Backbone:
             target_modules=targets,
             task_type="CAUSAL_LM",
         )
-        with quiet(), torch.random.fork_rng(devices=[]):  # PEFT draws on the CPU, whatever the base is on
+        # PEFT draws on the CPU, whatever the base is on.
+        with quiet(), Block.reading(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(zlib.crc32(f"{lora.seed}/{name}".encode()))
             if self._peft is None:
                 self._peft = peft.get_peft_model(self.model, config, adapter_name=name)

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from agents.engine import Engine, Sampled
-from agents.errors import ConfigError
+from agents.errors import ArenaError, ConfigError
 from agents.flight import Ask
 
 
@@ -69,7 +69,9 @@ class Sampling:
     def pick(self, logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
         """(batch,) tokens by inverting the distribution function at `uniform` (batch,) in [0, 1)."""
         if self.temperature == 0:
-            return logits.argmax(-1)
+            highest, tokens = logits.max(-1)
+            _check_finite(highest)
+            return tokens
         return inverse(self.probabilities(logits), uniform[:, None])[:, 0]
 
     def write(self, engine: Engine, asks: Sequence[Ask]) -> list[list[Sampled]]:
@@ -85,21 +87,34 @@ are a multiple of it."""
 def inverse(probs: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """The tokens (batch, 1) at which distribution functions reach `uniform`, in [0, 1).
 
-    First the stretch of tokens is found, then the token in it: adding up in fp64, which takes twice the
-    memory of all probabilities, is then needed for few of them.
+    First the stretch of tokens is found, then the token in it: a running sum in fp64 over all of them would
+    take much longer.
 
     Args:
         probs: (batch, vocabulary), of any sum.
         uniform: (batch, 1), how much of that sum comes before the token.
+
+    Raises:
+        ArenaError: they are no numbers.
     """
     missing = -probs.shape[-1] % STRETCH
     stretches = (functional.pad(probs, (0, missing)) if missing else probs).view(len(probs), -1, STRETCH)
     ends = stretches.sum(-1, dtype=torch.float64).cumsum(-1)
+    _check_finite(ends[:, -1])
     target = uniform * ends[:, -1:]
     stretch = _reached(ends, target)
     before = functional.pad(ends, (1, 0)).gather(-1, stretch)
     own = stretches.gather(1, stretch[..., None].expand(-1, -1, STRETCH))[:, 0]
     return stretch * STRETCH + _reached(own.double().cumsum(-1), target - before)
+
+
+def _check_finite(values: torch.Tensor) -> None:
+    """Refuse to take a token from what is no distribution: its place would lie beyond the last token."""
+    if not bool(values.isfinite().all()):
+        raise ArenaError(
+            "the model says no numbers (NaN or infinite logits): if it learns, it has diverged, so lower "
+            "train.lr; if it does not, its checkpoint is damaged or needs another precision"
+        )
 
 
 def _reached(ends: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -67,21 +67,23 @@ class Flight:
         shared = 2 * len(known) <= len(asks) and (len(asks) - len(known)) * min(cuts) >= SHARED
         self._cuts = cuts if shared else [0] * len(asks)
         self._head_of = [known.index(head) if shared else 0 for head in heads]
-        self._heads = Stems(len(known), max(cuts), growing=False) if shared else None
+        self._heads = Stems(len(known), max(cuts), max(cuts)) if shared else None
         tokens -= len(known) * max(cuts) if shared else 0
         self._place_of: dict[int, int] = {}
         lengths = [len(ask.prompt.ids) - cut for ask, cut in zip(asks, self._cuts, strict=True)]
         limit = max(ask.limit for ask in asks)
         again = sum((ask.n - 1) * length for ask, length in zip(asks, lengths, strict=True))
         self._prompts: Stems | None = None
+        least = 0
         if again < SHARED and rows * (max(lengths) + limit) <= tokens:
-            limit += max(lengths)
+            least = max(lengths)
+            limit += least
         else:
             places = _places(len(asks), rows, max(lengths), limit, tokens)
-            self._prompts = Stems(places, max(lengths), growing=False)
+            self._prompts = Stems(places, max(lengths), max(lengths))
             tokens -= places * max(lengths)
         self.most = max(1, min(rows, tokens // limit))
-        self._own = Stems(self.most, limit, growing=True)
+        self._own = Stems(self.most, limit, least)
 
     def has_room(self, number: int, coming: int) -> bool:
         """Whether a row of ask `number` can be admitted, with `coming` others before it."""

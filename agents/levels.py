@@ -24,12 +24,13 @@ class Stems:
     Args:
         count: of places.
         columns: most tokens of a place.
-        growing: whether memory comes block by block, else all of it with the first tokens.
+        least: columns for which memory comes with the first tokens; more comes block by block.
     """
 
-    def __init__(self, count: int, columns: int, growing: bool) -> None:
+    def __init__(self, count: int, columns: int, least: int) -> None:
         """Take the size; memory comes with tokens, on the device of each layer."""
-        self.count, self.columns, self._growing = count, columns, growing
+        self.count, self.columns = count, columns
+        self._least = self.fitting(least)
         self.layers: Layers = []
         self.lengths = [0] * count
         self.offsets = [0] * count
@@ -42,7 +43,7 @@ class Stems:
             self.layers.append((like.new_empty(self.count, heads, 0, width),) * 2)
         keys, values = self.layers[layer]
         if keys.shape[2] < end:
-            columns = self.fitting(end) if self._growing else self.columns
+            columns = max(self._least, self.fitting(end))
             keys, values = self.layers[layer] = (_longer(keys, columns), _longer(values, columns))
         return keys, values
 

@@ -9,8 +9,9 @@ bit in bf16.
 import ctypes
 import itertools
 import platform
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -21,50 +22,52 @@ HINT = 16
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"), ("w1", "w3"))
 """Layers of one parent that read the same input, by the names that transformers gives them."""
 
+WAITING = "_arena_waiting"
+"""The attribute of an input that holds what was made of it and not yet asked for."""
+
 
 _lay_out: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
 _multiply: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 """oneDNN's own operations; PyTorch promises neither of them, so a version may lack them."""
 
 
-class Together:
-    """What several layers make of one input, made for all of them when the first of them asks."""
-
-    _input: torch.Tensor | None = None
-    _left: dict[int, torch.Tensor] = {}
-
-    def parts(self, input: torch.Tensor) -> Sequence[torch.Tensor]:
-        """What the layers want of an input, in their order."""
-        raise NotImplementedError
-
-    def part(self, number: int, input: torch.Tensor) -> torch.Tensor:
-        """The part of layer `number`. It is held until it is taken or another input comes."""
-        if input is not self._input or number not in self._left:
-            self._input, self._left = input, dict(enumerate(self.parts(input)))
-        part = self._left.pop(number)
-        if not self._left:
-            self._input = None
-        return part
-
-
-class Block(Together):
+class Block:
     """Frozen linear layers with the same inputs, in oneDNN's own layout as one.
 
     Args:
         layers: plain layers, on a processor; with a bias all of them or none.
     """
 
+    _keeping: ClassVar[bool] = False
+    _kept: ClassVar["tuple[Block, torch.Tensor] | None"] = None
+
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         """Lay the weights out; the layers may go afterwards."""
         self._sizes = [layer.out_features for layer in layers]
+        ends = itertools.accumulate(self._sizes)
+        self._stretches = [(end - size, size) for end, size in zip(ends, self._sizes, strict=True)]
         self.packed = _lay_out(_stacked([layer.weight for layer in layers]), HINT)
         biases = [layer.bias for layer in layers if layer.bias is not None]
-        self._bias = _stacked(biases) if biases else None
+        self.packed_bias = _stacked(biases) if biases else None
 
     def weight(self) -> torch.Tensor:
-        """A plain copy (outputs of all, inputs), made anew each time."""
+        """A plain copy (outputs of all, inputs), made anew each time but within `reading`."""
+        if Block._kept and Block._kept[0] is self:
+            return Block._kept[1]
         weight: torch.Tensor = self.packed.to_dense()
+        if Block._keeping:
+            Block._kept = self, weight
         return weight
+
+    @staticmethod
+    @contextmanager
+    def reading() -> Iterator[None]:
+        """While the body runs, the plain copy that was made last stays: PEFT asks for each some 20 times."""
+        Block._keeping = True
+        try:
+            yield
+        finally:
+            Block._keeping, Block._kept = False, None
 
     def weight_of(self, number: int) -> torch.Tensor:
         """The rows of `weight` that are those of layer `number`."""
@@ -72,20 +75,36 @@ class Block(Together):
 
     def bias_of(self, number: int) -> torch.Tensor | None:
         """The bias of layer `number`, if it has one."""
-        return None if self._bias is None else self._bias.split_with_sizes(self._sizes)[number]
+        return None if self.packed_bias is None else self.packed_bias.split_with_sizes(self._sizes)[number]
 
     def product(self, input: torch.Tensor) -> torch.Tensor:
         """(..., outputs of all) of (..., inputs), without a gradient."""
-        out: torch.Tensor = _multiply(input, self.packed, self._bias, "none", [], "")
+        out: torch.Tensor = _multiply(input, self.packed, self.packed_bias, "none", [], "")
         return out
 
-    def parts(self, input: torch.Tensor) -> Sequence[torch.Tensor]:
-        """(..., outputs) of (..., inputs) for each layer."""
+    def part(self, number: int, input: torch.Tensor) -> torch.Tensor:
+        """(..., outputs) of layer `number`, of (..., inputs).
+
+        What the other layers make of that input waits for them at the input, and goes with it: held here,
+        it would outlive a pass that an error has ended, with all states that its gradient needs.
+        """
+        if len(self._sizes) == 1:
+            return self._whole(input)
+        state = (self, torch.is_grad_enabled(), input.is_inference() or input._version)
+        made, waiting = getattr(input, WAITING, (None, {}))
+        if made != state or number not in waiting:
+            whole = self._whole(input)
+            waiting = {place: whole.narrow(-1, *stretch) for place, stretch in enumerate(self._stretches)}
+            setattr(input, WAITING, (state, waiting))
+        part: torch.Tensor = waiting.pop(number)
+        return part
+
+    def _whole(self, input: torch.Tensor) -> torch.Tensor:
+        """(..., outputs of all) of (..., inputs)."""
         if torch.is_grad_enabled() and input.requires_grad:
-            whole: torch.Tensor = _Product.apply(input, self)  # type: ignore[no-untyped-call]
-        else:
-            whole = self.product(input)
-        return [whole] if len(self._sizes) == 1 else whole.split_with_sizes(self._sizes, -1)
+            out: torch.Tensor = _Product.apply(input, self)  # type: ignore[no-untyped-call]
+            return out
+        return self.product(input)
 
 
 class Packed(nn.Linear):
@@ -103,7 +122,8 @@ class Packed(nn.Linear):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.block, self._number = block, number
         if not number:  # seen by those who count a model's tensors
-            self.register_buffer("packed", block.packed, persistent=False)
+            self.register_buffer("packed_weight", block.packed, persistent=False)
+            self.register_buffer("packed_bias", block.packed_bias, persistent=False)
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]

@@ -61,8 +61,8 @@ def packs(groups: Sequence[Group], most: int) -> list[list[int]]:
     """
     sizes = [len(prompt) + sum(map(len, completions)) for prompt, completions in groups]
     fewest = len(_filled(sizes, most))
-    least = bisect.bisect_left(range(most), True, key=lambda tokens: len(_filled(sizes, tokens)) <= fewest)
-    return _filled(sizes, least)
+    enough = bisect.bisect_left(range(int(most)), True, key=lambda most: len(_filled(sizes, most)) <= fewest)
+    return _filled(sizes, enough)
 
 
 def _filled(sizes: Sequence[int], most: int) -> list[list[int]]:

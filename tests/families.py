@@ -1,6 +1,7 @@
 """Tiny random checkpoints of each model family, on its real architecture, tokens and chat format."""
 
 import functools
+import math
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Family:
     added: tuple[str, ...] = ()
     """Added tokens that are not special."""
     options: dict[str, Any] = field(default_factory=dict)
+    padded: bool = False
+    """Whether the vocabulary has places to the next multiple of 64 that no token takes, as most have."""
 
     @property
     def name(self) -> str:
@@ -70,6 +73,7 @@ MISTRAL = Family(
     "</s>",
     ("[INST]", "[/INST]"),
     options={"sliding_window": None},
+    padded=True,
 )
 LLAMA = Family(
     families.Llama,
@@ -88,6 +92,7 @@ QWEN = Family(
     ("<|im_start|>",),
     added=("<think>", "</think>"),
     options={"tie_word_embeddings": True},
+    padded=True,
 )
 GEMMA = Family(
     families.Gemma,
@@ -99,6 +104,7 @@ GEMMA = Family(
     added=("\n\n",),
     options={
         "tie_word_embeddings": False,  # tied, a random Gemma only repeats its last token
+        "attention_bias": True,
         "query_pre_attn_scalar": 16,
         "sliding_window": 16,
         "layer_types": ["sliding_attention", "full_attention"],
@@ -145,7 +151,7 @@ def save(family: Family, folder: Path, words: tuple[str, ...] = WORDS) -> Path:
     config = family.config(
         **SIZES,
         **family.options,
-        vocab_size=len(tokens),
+        vocab_size=64 * math.ceil(len(tokens) / 64) if family.padded else len(tokens),
         bos_token_id=tokens.bos_token_id,
         eos_token_id=tokens.eos_token_id,
         pad_token_id=None,
@@ -153,6 +159,9 @@ def save(family: Family, folder: Path, words: tuple[str, ...] = WORDS) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         model = transformers.AutoModelForCausalLM.from_config(config)
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                parameter.data.normal_(std=0.2)  # not the zeros of a fresh one
     model.save_pretrained(folder)
     tokens.save_pretrained(folder)
     return folder

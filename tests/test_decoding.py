@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from agents.decoding import Sampling
-from agents.errors import ConfigError
+from agents.errors import ArenaError, ConfigError
 
 GREEDY = Sampling(temperature=0)
 
@@ -23,6 +23,15 @@ def test_a_last_token_without_probability_is_never_picked() -> None:
     logits = torch.tensor([[0.3, 0.3, 0.1, 0.0]]).log()
     highest = torch.tensor([1 - 2**-53], dtype=torch.float64)
     assert Sampling().pick(logits, highest).tolist() == [2]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), GREEDY, Sampling(temperature=0.7, top_p=0.9)], ids=str)
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_what_are_no_numbers_is_refused(sampling: Sampling, odd: float) -> None:
+    """No token is made up for a model that has diverged."""
+    logits = torch.tensor([[0.0, 1.0, 2.0], [0.0, odd, 1.0]])
+    with pytest.raises(ArenaError, match=r"lower train\.lr"):
+        sampling.pick(logits, torch.tensor([0.5, 0.5], dtype=torch.float64))
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:

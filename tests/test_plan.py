@@ -117,7 +117,7 @@ def test_the_plan_counts_the_model_that_is_loaded(checkpoint: Callable[..., Path
         shape = Shape.of(agent)
         model = agent.backbone.model
         loaded = sum(p.numel() for n, p in model.named_parameters() if "lora_" not in n)
-        loaded += sum(buffer.numel() for name, buffer in model.named_buffers() if name.endswith("packed"))
+        loaded += sum(buffer.numel() for name, buffer in model.named_buffers() if ".packed_" in name)
         assert shape.linear + shape.other == loaded, family.name
 
 
