@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-WINDOW = 8
-"""Steps whose time is taken for the estimate of what remains."""
+WINDOW = 4
+"""Turns whose time is taken for the estimate of what remains."""
 
 
 @dataclass
@@ -56,7 +56,8 @@ class Progress:
         self.stage: tuple[str, int, int] | None = None
         """Of a job that goes by stages: which, how much of it is done, of how much."""
         self.started = self.heard = clock()
-        self._finished: list[tuple[int, float]] = []
+        self._turns: dict[int, float] = {}
+        self._ended = self.heard
 
     def take(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Count one event."""
@@ -97,7 +98,9 @@ class Progress:
         tally.abstained += fields["abstained"]
         if fields["rating"] is not None:
             tally.ratings.append((fields["rating"], fields["exchanges"]))
-        self._finished = [*self._finished, (self.done, self.heard)][-WINDOW - 1 :]
+        # Seats on the same weights are done with a turn at once: the time between them is no step's.
+        self._turns.setdefault(fields["step"] // len(self.tallies), self.heard)
+        self._ended = self.heard
 
     def steps_of(self, seat: str) -> str:
         """Steps that a seat has done, of all that it has: the seats take turns."""
@@ -106,15 +109,15 @@ class Progress:
         return f"{done}/{self.steps // len(seats)}"
 
     def remaining(self) -> float | None:
-        """Seconds until the last step is finished, None until a second step has been.
+        """Seconds until the last step is finished, None until a second turn has begun to be.
 
         The first one is no measure: it also loads weights, and may have gone over a record.
         """
-        if len(self._finished) < 2:
+        if len(self._turns) < 2:
             return None
-        (first, began), (last, ended) = self._finished[0], self._finished[-1]
-        rate = (ended - began) / (last - first)
-        return max(rate * (self.steps - last) - (self.clock() - ended), 0.0)
+        (first, began), *_, (last, ended) = list(self._turns.items())[-WINDOW - 1 :]
+        step = (ended - began) / (last - first) / len(self.tallies)
+        return max(step * (self.steps - self.done) - (self.clock() - self._ended), 0.0)
 
 
 def duration(seconds: float | None) -> str:

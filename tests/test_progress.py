@@ -23,6 +23,18 @@ def test_the_time_left_follows_the_last_steps() -> None:
     assert progress.remaining() == 86.0
 
 
+def test_seats_that_are_done_at_once_took_the_turn_together() -> None:
+    """20 s a turn, four turns left: not the nothing that lies between two steps of one turn."""
+    now = [0.0]
+    progress = Progress(clock=lambda: now[0])
+    progress.take("start", START)
+    for step, at in enumerate([500.0, 500.0, 520.0, 520.0]):
+        now[0] = at
+        finished(progress, step)
+        assert (progress.remaining() is None) == (step < 2)
+    assert progress.remaining() == 80.0
+
+
 def test_a_continued_run_counts_the_steps_on_its_record() -> None:
     """Step 7 is the first new one: the eighth of twelve, four of either seat."""
     progress = Progress()
