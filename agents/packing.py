@@ -43,9 +43,9 @@ class Block:
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         """Lay the weights out; the layers may go afterwards."""
-        self._sizes = [layer.out_features for layer in layers]
-        ends = itertools.accumulate(self._sizes)
-        self._stretches = [(end - size, size) for end, size in zip(ends, self._sizes, strict=True)]
+        sizes = [layer.out_features for layer in layers]
+        ends = itertools.accumulate(sizes)
+        self._stretches = [(end - size, size) for end, size in zip(ends, sizes, strict=True)]
         self.packed = _lay_out(_stacked([layer.weight for layer in layers]), HINT)
         biases = [layer.bias for layer in layers if layer.bias is not None]
         self.packed_bias = _stacked(biases) if biases else None
@@ -71,11 +71,11 @@ class Block:
 
     def weight_of(self, number: int) -> torch.Tensor:
         """The rows of `weight` that are those of layer `number`."""
-        return self.weight().split_with_sizes(self._sizes)[number]
+        return self.weight().narrow(0, *self._stretches[number])
 
     def bias_of(self, number: int) -> torch.Tensor | None:
         """The bias of layer `number`, if it has one."""
-        return None if self.packed_bias is None else self.packed_bias.split_with_sizes(self._sizes)[number]
+        return None if self.packed_bias is None else self.packed_bias.narrow(0, *self._stretches[number])
 
     def product(self, input: torch.Tensor) -> torch.Tensor:
         """(..., outputs of all) of (..., inputs), without a gradient."""
@@ -88,7 +88,7 @@ class Block:
         What the other layers make of that input waits for them at the input, and goes with it: held here,
         it would outlive a pass that an error has ended, with all states that its gradient needs.
         """
-        if len(self._sizes) == 1:
+        if len(self._stretches) == 1:
             return self._whole(input)
         state = (self, torch.is_grad_enabled(), input.is_inference() or input._version)
         made, waiting = getattr(input, WAITING, (None, {}))

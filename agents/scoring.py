@@ -61,6 +61,7 @@ def packs(groups: Sequence[Group], most: int) -> list[list[int]]:
     """
     sizes = [len(prompt) + sum(map(len, completions)) for prompt, completions in groups]
     fewest = len(_filled(sizes, most))
+    # A float is what Hydra makes of 1e3.
     enough = bisect.bisect_left(range(int(most)), True, key=lambda most: len(_filled(sizes, most)) <= fewest)
     return _filled(sizes, enough)
 

@@ -18,7 +18,7 @@ from agents.backbone import Backbone, Lora
 from agents.decoding import Sampling
 from agents.engine import Engine, Sampled
 from agents.flight import Ask
-from agents.levels import Writing
+from agents.levels import Stems, Writing
 from agents.reader import SHORT, Prompt
 from agents.slots import Reading
 
@@ -406,3 +406,19 @@ def test_sampling_follows_the_distribution_of_the_model(checkpoint: Checkpoint, 
     seen = [*counts[common], counts[~common].sum()]
     wanted = np.array([*expected[common], expected[~common].sum()])
     assert stats.chisquare(seen, wanted * sum(seen) / wanted.sum()).pvalue > 0.001
+
+
+def test_places_of_prompts_of_any_length_are_made_at_once() -> None:
+    """A longer one that comes later finds its place ready; what goes beyond comes by blocks."""
+    stems = Stems(3, 100, least=70)
+    made = []
+    for place, tokens in enumerate((5, 40, 70)):
+        stretch = [(torch.full((2, tokens, 4), float(place)), torch.full((2, tokens, 4), -float(place)))]
+        stems.load(place, [stretch], 0)
+        made.append(stems.layers[0][0].data_ptr())
+    assert len(set(made)) == 1
+    keys, values = stems.layers[0]
+    assert keys.shape == (3, 2, 96, 4)
+    assert [float(keys[place].sum()) for place in range(3)] == [0, 40 * 8, 2 * 70 * 8]
+    assert float(values.sum()) == -float(keys.sum())
+    assert stems.of(0, keys[0], 97)[0].shape == (3, 2, 100, 4)

@@ -151,9 +151,7 @@ def test_an_adapter_reads_each_block_once(checkpoint: Checkpoint, monkeypatch: p
     monkeypatch.setattr(torch.Tensor, "to_dense", lambda tensor: made.append(id(tensor)) or plainly(tensor))
     backbone.add_adapter("ada", Lora(rank=2))
     blocks = {id(layer.block.packed) for layer in backbone.model.modules() if isinstance(layer, Packed)}
-    assert blocks >= set(made)
-    assert len(made) <= len(blocks)
-    assert made
+    assert sorted(made) == sorted(blocks)
     layer = next(layer for layer in backbone.model.modules() if isinstance(layer, Packed))
     one, other = layer.weight, layer.weight
     assert one.data_ptr() != other.data_ptr(), "nothing is kept afterwards"
@@ -276,7 +274,7 @@ def test_on_another_processor_nothing_is_changed(
     """In four bits nothing is either but the head, which bitsandbytes leaves as it is."""
     folder = Weights("tiny", checkpoint(families.MISTRAL), "a test")
     quantised = load_folder(folder, "nf4", "cpu").model
-    packed = [layer for layer in quantised.modules() if isinstance(layer, Packed)]
-    assert packed in ([], [quantised.lm_head])  # bf16 is not packed on every processor
+    head = [quantised.lm_head] if packing.can_pack(quantised.get_input_embeddings().weight) else []
+    assert [layer for layer in quantised.modules() if isinstance(layer, Packed)] == head
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
     assert not any(isinstance(layer, Packed) for layer in load_folder(folder, "fp32", "cpu").model.modules())
